@@ -1,0 +1,1 @@
+//! (this crate's first content is being written)

@@ -69,6 +69,13 @@ pub enum Event {
         /// Why.
         reason: String,
     },
+    /// Bytes of a Diameter peer that break a rule; its connection is closed when they cannot be told apart any more.
+    DiameterRejected {
+        /// Its host, `unknown` before it said so.
+        peer: String,
+        /// What was wrong.
+        reason: String,
+    },
     /// A procedure ended. Counted by name and outcome.
     Procedure {
         /// `registration`, `re_registration`, `de_registration`, `call`, `message`, `subscription` …

@@ -13,6 +13,7 @@
 
 pub mod config;
 pub mod event;
+pub mod forward;
 pub mod function;
 pub mod store;
 pub mod topology;

@@ -1,0 +1,102 @@
+//! What the controller reports about an `IMSCore`. Only `controller/src/report.rs` writes it.
+
+use kube::KubeSchema;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+
+/// What is, as far as the controller knows.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct IMSCoreStatus {
+    /// The generation of the spec that this status speaks about.
+    #[serde(default)]
+    pub observed_generation: i64,
+    /// `Ready` (the core serves) and `Degraded` (it serves, but not all is well), each with a reason.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
+    pub conditions: Vec<Condition>,
+    /// The functions, in the order in which they are started.
+    #[serde(default)]
+    #[x_kube(merge_strategy = ListMerge::Map(vec!["name".into()]))]
+    pub functions: Vec<FunctionStatus>,
+}
+
+impl IMSCoreStatus {
+    /// The condition of type `kind`.
+    pub fn condition(&self, kind: &str) -> Option<&Condition> {
+        self.conditions.iter().find(|condition| condition.type_ == kind)
+    }
+
+    /// Does the core serve?
+    pub fn is_ready(&self) -> bool {
+        self.condition("Ready").is_some_and(|condition| condition.status == "True")
+    }
+}
+
+/// One network function.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FunctionStatus {
+    /// `pcscf`, `icscf`, `scscf` or `hss`.
+    pub name: String,
+    /// In which state it is.
+    pub state: FunctionState,
+    /// Its process.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pid: Option<i64>,
+    /// How often it was started again since the core came up.
+    #[serde(default)]
+    pub restarts: i32,
+    /// How it ended the last time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_exit: Option<LastExit>,
+    /// Where it listens.
+    #[serde(default)]
+    pub addresses: Vec<String>,
+    /// Since when it is in its state (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+    /// Why it is in its state, for people.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+}
+
+/// In which state a function is.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+pub enum FunctionState {
+    /// Started, has not been ready yet.
+    Starting,
+    /// It serves.
+    Ready,
+    /// It lives, but says that it cannot serve now.
+    NotReady,
+    /// It ended again and again and is started after a pause.
+    BackingOff,
+    /// It does not run, as desired.
+    Stopped,
+}
+
+impl FunctionState {
+    /// The word for people.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FunctionState::Starting => "starting",
+            FunctionState::Ready => "ready",
+            FunctionState::NotReady => "not ready",
+            FunctionState::BackingOff => "backing off",
+            FunctionState::Stopped => "stopped",
+        }
+    }
+}
+
+/// How a process ended.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LastExit {
+    /// When (RFC 3339).
+    pub time: String,
+    /// By which signal or with which code, and its last words.
+    pub reason: String,
+}

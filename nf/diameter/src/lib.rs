@@ -5,4 +5,5 @@
 pub mod avp;
 pub mod codec;
 pub mod cx;
+pub mod dictionary;
 pub mod peer;

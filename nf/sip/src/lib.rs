@@ -10,8 +10,10 @@ pub mod aka;
 pub mod digest;
 pub mod framing;
 pub mod header;
+pub mod hex;
 pub mod identity;
 pub mod message;
+pub mod secret;
 pub mod transaction;
 pub mod uri;
 

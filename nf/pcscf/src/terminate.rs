@@ -1,0 +1,129 @@
+//! Requests from the core to a device (TS 24.229 §5.2.6.4; spec 4.3.1 row "P term").
+//!
+//! The token in the Route says which flow; the binding says whether the device has moved since.
+
+use clock::Instant;
+use node::{Branch, Decision, Destination, Flow, ServerKey, Store, Transport, forward};
+use sip::message::Name;
+use sip::uri::Host;
+use sip::{Message, NameAddress, Uri};
+
+use crate::Pcscf;
+use crate::binding::contact_place;
+use crate::exchange::{Exchange, TowardsDevice};
+use crate::headers;
+use crate::request::{Side, is_dialog_forming, is_initial};
+use crate::token::{Token, Usage};
+
+/// The way to a device.
+enum Way {
+    /// Send it there.
+    Open(Destination, Flow),
+    /// Its connection is gone.
+    Gone {
+        /// Does the device keep flows, so that the home network should forget this one?
+        is_outbound: bool,
+    },
+}
+
+impl<S: Store> Pcscf<S> {
+    /// A request for the device of `token`.
+    pub(crate) fn on_core_request(
+        &mut self,
+        _now: Instant,
+        server: ServerKey,
+        request: Message,
+        flow: Flow,
+        token: Token,
+    ) {
+        let (destination, device) = match self.way_to(&request, &token) {
+            Way::Open(destination, device) => (destination, device),
+            Way::Gone { is_outbound } => return self.report_lost_flow(server, &request, is_outbound),
+        };
+        let mut draft = forward::prepare(&request);
+        self.strip_own_routes(&mut draft);
+        headers::strip_confidential(&mut draft);
+        if is_initial(&request) && is_dialog_forming(request.method()) {
+            self.record_route(&mut draft, &device, token.binding, flow.local.is_ipv6(), false);
+        }
+        let binding = self.bindings.binding(token.binding);
+        let called = request.values(Name::PCalledPartyId).next().and_then(NameAddress::parse);
+        let called = called.map(|called| called.uri_text.to_owned());
+        let default = || binding.map(|binding| binding.default_identity().to_owned());
+        let exchange = TowardsDevice {
+            answerer: is_initial(&request).then(|| called.or_else(default)).flatten(),
+            charging_vector: request.header(Name::PChargingVector).map(str::to_owned),
+            is_outbound: binding.is_some_and(|binding| binding.is_outbound),
+            binding: token.binding,
+            request,
+        };
+        self.exchanges.insert(server, Exchange::TowardsDevice(exchange));
+        let branches = vec![Branch { request: draft, destination }];
+        self.output.push_back(Decision::Forward { server, branches, patience: None });
+    }
+
+    /// An ACK for a 2xx, either way.
+    pub(crate) fn on_ack(&mut self, _now: Instant, request: &Message, flow: Flow) {
+        match self.side_of(request, &flow) {
+            Side::Device => self.forward_device_ack(request),
+            Side::Core(token) => {
+                let Way::Open(destination, _) = self.way_to(request, &token) else { return };
+                let mut draft = forward::prepare(request);
+                self.strip_own_routes(&mut draft);
+                headers::strip_confidential(&mut draft);
+                self.output.push_back(Decision::SendStateless { request: draft, destination });
+            }
+            Side::Unknown | Side::Forged => {}
+        }
+    }
+
+    /// Where the device of `token` is now. The token's flow, unless the device has registered again over another one:
+    /// then a dialog follows it, and so does a request to the same contact. A request to another contact of the
+    /// same instance does not: it would reach the device twice.
+    fn way_to(&self, request: &Message, token: &Token) -> Way {
+        let binding = self.bindings.binding(token.binding);
+        let flow = match binding {
+            Some(binding) => {
+                let is_same_contact = || contact_place(&binding.contact) == contact_place(request.request_uri());
+                let follows = token.usage == Usage::RecordRoute || is_same_contact() || !self.is_usable(&token.flow);
+                if follows { binding.flow } else { token.flow }
+            }
+            None => token.flow,
+        };
+        if self.is_usable(&flow) {
+            return Way::Open(flow.to_destination(), flow);
+        }
+        // A device that is not behind NAT also accepts connections at its contact (RFC 3261 §18.1.1, §19.1.2).
+        match numeric_contact(request.request_uri()).filter(|contact| contact.ip() == flow.remote.ip()) {
+            Some(remote) if !binding.is_some_and(|binding| binding.is_outbound) => {
+                let way = Destination { transport: Transport::Tcp, remote, local: None, connection: None };
+                Way::Open(way, flow)
+            }
+            _ => Way::Gone { is_outbound: binding.is_some_and(|binding| binding.is_outbound) },
+        }
+    }
+
+    fn is_usable(&self, flow: &Flow) -> bool {
+        flow.transport == Transport::Udp || self.is_open(flow)
+    }
+
+    /// 430 makes the home network forget the contact (RFC 5626 §5.3.1, §11.5), so only a device that keeps flows, which
+    /// will have noticed and registers again, is reported so. Any other keeps its registration.
+    pub(crate) fn report_lost_flow(&mut self, server: ServerKey, request: &Message, is_outbound: bool) {
+        let (status, reason) =
+            if is_outbound { (430, "Flow Failed") } else { (480, "The device's connection is gone") };
+        let identity = request.to().map_or("", |to| to.uri_text).to_owned();
+        self.procedure(crate::respond::procedure(request.method()), "flow_failed", identity, String::new());
+        self.respond(server, request, status, reason);
+    }
+}
+
+fn numeric_contact(uri: &str) -> Option<std::net::SocketAddr> {
+    let uri = Uri::parse(uri).ok()?;
+    let ip = match uri.host {
+        Host::V4(ip) => ip.into(),
+        Host::V6(ip) => ip.into(),
+        Host::Name(_) => return None,
+    };
+    Some(std::net::SocketAddr::new(ip, uri.port.unwrap_or(node::topology::DEFAULT_SIP_PORT)))
+}

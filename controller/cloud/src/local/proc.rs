@@ -1,0 +1,38 @@
+//! What `/proc` says of a process. A pid alone is no identity: the kernel uses it again. Pid and start time are.
+
+use std::os::unix::ffi::OsStrExt;
+use std::path::Path;
+
+/// When the process started, in clock ticks since boot; `None` when there is no such process, or only its zombie.
+pub(crate) fn start_ticks(pid: i32) -> Option<u64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // proc(5): the second field is the name in parentheses and may hold anything, even parentheses.
+    let after_name = stat.rsplit_once(')')?.1;
+    let mut fields = after_name.split_whitespace();
+    if matches!(fields.next()?, "Z" | "X") {
+        return None;
+    }
+    // Field 22; the state just taken was field 3.
+    fields.nth(18)?.parse().ok()
+}
+
+/// Is the process with this start time still there?
+pub(crate) fn is_alive(pid: i32, ticks: u64) -> bool {
+    start_ticks(pid) == Some(ticks)
+}
+
+/// A process of ours with `--config <config>` in its command line: pid and start time.
+pub(crate) fn find_by_argument(config: &Path) -> Option<(i32, u64)> {
+    let own = std::process::id().cast_signed();
+    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+        let line = std::fs::read(entry.path().join("cmdline")).ok()?;
+        let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
+        let is_ours =
+            arguments.windows(2).any(|pair| pair == [b"--config".as_slice(), config.as_os_str().as_bytes()]);
+        if !is_ours || pid == own {
+            return None;
+        }
+        Some((pid, start_ticks(pid)?))
+    })
+}

@@ -1,0 +1,270 @@
+//! A resource turned into the processes that make it true, each with its whole configuration, or into the list of
+//! reasons why that cannot be. Decides every detail; does nothing.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+use crds::{IMSCoreSpec, yaml};
+use node::config::{
+    Config, Diameter, FunctionConfig, FunctionKind, Hss, Icscf, Listen, Pcscf, Scscf, ServerCandidate,
+    SipTimers,
+};
+use node::wire::Transport;
+
+use crate::names::{self, Places};
+use crate::validate::{Check, Reason};
+
+/// What rendering needs besides the resource.
+#[derive(Clone, Debug)]
+pub struct Inputs {
+    /// Where the core lives.
+    pub places: Places,
+    /// The key of the P-CSCF's flow tokens, 32 hex digits.
+    pub flow_token_key: String,
+}
+
+/// The processes that should run, by function. Empty: the core should be down.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Desired {
+    /// Iterate with [`FunctionKind::ALL`] to start in the right order.
+    pub processes: BTreeMap<FunctionKind, Process>,
+}
+
+/// One process that should run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Process {
+    /// Which function it is; also the name of its binary.
+    pub kind: FunctionKind,
+    /// Its configuration.
+    pub config: Config,
+    /// The same as text, for its file.
+    pub config_text: String,
+    /// Its environment, besides what it inherits.
+    pub environment: BTreeMap<String, String>,
+    /// Where it listens, for people.
+    pub addresses: Vec<SocketAddr>,
+}
+
+impl Process {
+    /// A mark of all that a running process cannot change: another recipe needs another process.
+    pub fn recipe(&self) -> String {
+        let environment: String =
+            self.environment.iter().map(|(key, value)| format!("{key}={value}\n")).collect();
+        format!("{:016x}", names::hash(format!("{environment}{}", self.config_text).as_bytes()))
+    }
+}
+
+/// The emergency numbers of TS 22.101 §10.1.1 that every phone knows, and the URN of RFC 5031.
+const EMERGENCY_NUMBERS: [&str; 3] = ["112", "911", "urn:service:sos"];
+
+impl Desired {
+    /// What `spec` asks for.
+    ///
+    /// # Errors
+    /// All reasons why it cannot be built, each with its field.
+    pub fn from_spec(spec: &IMSCoreSpec, inputs: &Inputs) -> Result<Desired, Vec<Reason>> {
+        let mut check = Check::default();
+        let core = Core::read(spec, &mut check);
+        if !check.reasons.is_empty() {
+            return Err(check.reasons);
+        }
+        let processes = FunctionKind::ALL.map(|kind| (kind, core.process(kind, inputs)));
+        Ok(Desired { processes: processes.into_iter().collect() })
+    }
+}
+
+/// A resource without mistakes: every default filled in, every number in its range.
+struct Core {
+    domain: String,
+    listen: BTreeMap<FunctionKind, Vec<SocketAddr>>,
+    visited_network: String,
+    unprotected_aka: bool,
+    seconds: (u32, u32),
+    contacts_max: usize,
+    timers: SipTimers,
+    datagram_bytes_max: usize,
+    emergency_numbers: Vec<String>,
+    visited_networks_allowed: Vec<String>,
+    log_level: &'static str,
+}
+
+impl Core {
+    fn read(spec: &IMSCoreSpec, check: &mut Check) -> Core {
+        let domain = check.domain("spec.homeDomain", &spec.home_domain);
+        let listen = listen_addresses(spec, check);
+        let registration = &spec.registration;
+        let seconds = (
+            check.number("spec.registration.secondsMin", registration.seconds_min, 1..=86_400),
+            check.number("spec.registration.secondsMax", registration.seconds_max, 1..=604_800),
+        );
+        if seconds.0 > seconds.1 {
+            let reason = format!("{} is above secondsMax, which is {}", seconds.0, seconds.1);
+            check.refuse("spec.registration.secondsMin", reason);
+        }
+        let contacts_max =
+            check.number("spec.registration.contactsMax", registration.contacts_max, 1..=100) as usize;
+        let datagram = spec.datagram_bytes_max.unwrap_or(65_000);
+        let emergency_numbers = match &spec.emergency_numbers {
+            Some(numbers) => numbers.clone(),
+            None => EMERGENCY_NUMBERS.map(str::to_owned).to_vec(),
+        };
+        if emergency_numbers.len() > 64 {
+            check.refuse("spec.emergencyNumbers", "more than 64 numbers");
+        }
+        Core {
+            visited_network: spec.pcscf.visited_network.clone().unwrap_or_else(|| domain.clone()),
+            domain,
+            listen,
+            unprotected_aka: spec.access.unprotected_aka,
+            seconds,
+            contacts_max,
+            timers: timers(spec, check),
+            datagram_bytes_max: check.number("spec.datagramBytesMax", datagram, 1300..=65_000) as usize,
+            emergency_numbers,
+            visited_networks_allowed: spec.visited_networks_allowed.clone(),
+            log_level: spec.log_level.as_str(),
+        }
+    }
+
+    fn process(&self, kind: FunctionKind, inputs: &Inputs) -> Process {
+        let config = self.config(kind, inputs);
+        let config_text =
+            yaml::to_string(&config).expect("a configuration has string keys and finite numbers only");
+        Process {
+            kind,
+            config,
+            config_text,
+            environment: BTreeMap::from([("EVERTONE_LOG".to_owned(), self.log_level.to_owned())]),
+            addresses: self.listen[&kind].clone(),
+        }
+    }
+
+    fn config(&self, kind: FunctionKind, inputs: &Inputs) -> Config {
+        let both = vec![Transport::Udp, Transport::Tcp];
+        let has_sip = kind != FunctionKind::Hss;
+        let has_state = matches!(kind, FunctionKind::Hss | FunctionKind::Pcscf);
+        let sip = self.listen[&kind].iter().filter(|_| has_sip);
+        Config {
+            instance: names::instance(kind),
+            host_name: names::host(kind, &self.domain),
+            home_domain: self.domain.clone(),
+            listen: sip.map(|address| Listen { address: *address, transports: both.clone() }).collect(),
+            hosts: self.hosts(),
+            diameter: self.diameter(kind),
+            timers: self.timers,
+            datagram_bytes_max: self.datagram_bytes_max,
+            shed_after_milliseconds: 500,
+            admin_socket: inputs.places.admin_socket(kind),
+            state_directory: has_state.then(|| inputs.places.state_of(kind)),
+            function: self.function(kind, inputs),
+        }
+    }
+
+    fn function(&self, kind: FunctionKind, inputs: &Inputs) -> FunctionConfig {
+        match kind {
+            FunctionKind::Pcscf => FunctionConfig::Pcscf(Pcscf {
+                icscf_uri: self.uri(FunctionKind::Icscf),
+                visited_network: self.visited_network.clone(),
+                flow_token_key: inputs.flow_token_key.clone(),
+                emergency_numbers: self.emergency_numbers.clone(),
+            }),
+            FunctionKind::Icscf => FunctionConfig::Icscf(Icscf {
+                servers: vec![ServerCandidate {
+                    uri: self.uri(FunctionKind::Scscf),
+                    capabilities: Vec::new(),
+                }],
+                server_patience_milliseconds: 4000,
+            }),
+            FunctionKind::Scscf => FunctionConfig::Scscf(Scscf {
+                server_name: self.uri(FunctionKind::Scscf),
+                icscf_uri: self.uri(FunctionKind::Icscf),
+                registration_seconds_max: self.seconds.1,
+                registration_seconds_min: self.seconds.0,
+                unprotected_aka: self.unprotected_aka,
+                default_scheme: "Unknown".into(),
+                contacts_max: self.contacts_max,
+            }),
+            FunctionKind::Hss => FunctionConfig::Hss(Hss {
+                key_encryption_key_file: inputs.places.key_encryption_key(),
+                sqn_index_first: 0,
+                sqn_index_count: 16,
+                sequence_block: 64,
+                visited_networks_allowed: self.visited_networks_allowed.clone(),
+                server_names: vec![self.uri(FunctionKind::Scscf)],
+            }),
+        }
+    }
+
+    /// Every function knows the others by name; the bare home domain is the I-CSCF, its entry point.
+    fn hosts(&self) -> BTreeMap<String, SocketAddr> {
+        let mut hosts: BTreeMap<_, _> = FunctionKind::ALL
+            .iter()
+            .filter_map(|kind| Some((names::host(*kind, &self.domain), *self.listen[kind].first()?)))
+            .collect();
+        if let Some(entry) = self.listen[&FunctionKind::Icscf].first() {
+            hosts.insert(self.domain.clone(), *entry);
+        }
+        hosts
+    }
+
+    fn diameter(&self, kind: FunctionKind) -> Option<Diameter> {
+        let hss = &self.listen[&FunctionKind::Hss];
+        let (listen, peers) = match kind {
+            FunctionKind::Pcscf => return None,
+            FunctionKind::Hss => (hss.clone(), BTreeMap::new()),
+            FunctionKind::Icscf | FunctionKind::Scscf => {
+                let name = names::host(FunctionKind::Hss, &self.domain);
+                (Vec::new(), hss.first().map(|address| (name, *address)).into_iter().collect())
+            }
+        };
+        Some(Diameter { listen, peers, watchdog_seconds: 30, request_milliseconds: 3000 })
+    }
+
+    fn uri(&self, kind: FunctionKind) -> String {
+        let host = names::host(kind, &self.domain);
+        match self.listen[&kind].first().map(SocketAddr::port) {
+            Some(port) => format!("sip:{host}:{port}"),
+            None => format!("sip:{host}"),
+        }
+    }
+}
+
+fn listen_addresses(spec: &IMSCoreSpec, check: &mut Check) -> BTreeMap<FunctionKind, Vec<SocketAddr>> {
+    let mut listen = BTreeMap::new();
+    let mut taken: BTreeMap<SocketAddr, FunctionKind> = BTreeMap::new();
+    for kind in FunctionKind::ALL {
+        let name = kind.as_str();
+        let (addresses, port, defaults, port_default): (_, _, &[&str], _) = match kind {
+            FunctionKind::Pcscf => (&spec.pcscf.addresses, spec.pcscf.port, &["127.0.0.11", "::1"], 4060),
+            FunctionKind::Icscf => (&spec.icscf.addresses, spec.icscf.port, &["127.0.0.12"], 5060),
+            FunctionKind::Scscf => (&spec.scscf.addresses, spec.scscf.port, &["127.0.0.13"], 6060),
+            FunctionKind::Hss => (&spec.hss.addresses, spec.hss.port, &["127.0.0.14"], 3868),
+        };
+        let port = check.port(&format!("spec.{name}.port"), port, port_default);
+        let path = format!("spec.{name}.addresses");
+        let found = check.addresses(&path, addresses.as_deref(), defaults, port);
+        for address in &found {
+            if let Some(other) = taken.insert(*address, kind) {
+                check.refuse(&path, format!("{address} is also an address of {}", other.as_str()));
+            }
+        }
+        listen.insert(kind, found);
+    }
+    listen
+}
+
+fn timers(spec: &IMSCoreSpec, check: &mut Check) -> SipTimers {
+    let timers = &spec.timers;
+    let read = SipTimers {
+        t1_milliseconds: check.number("spec.timers.t1Milliseconds", timers.t1_milliseconds, 10..=10_000),
+        t2_milliseconds: check.number("spec.timers.t2Milliseconds", timers.t2_milliseconds, 10..=60_000),
+        t4_milliseconds: check.number("spec.timers.t4Milliseconds", timers.t4_milliseconds, 10..=60_000),
+        c_seconds: check.number("spec.timers.ringSecondsMax", timers.ring_seconds_max, 181..=3600),
+    };
+    if read.t1_milliseconds > read.t2_milliseconds {
+        let reason =
+            format!("{} is above t2Milliseconds, which is {}", read.t1_milliseconds, read.t2_milliseconds);
+        check.refuse("spec.timers.t1Milliseconds", reason);
+    }
+    read
+}

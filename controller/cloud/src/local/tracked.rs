@@ -142,7 +142,11 @@ impl Running {
         let handle = Pid::from_raw(pid).ok_or_else(|| error(std::io::ErrorKind::NotFound.into()))?;
         let pidfd = Arc::new(pidfd_open(handle, PidfdFlags::empty()).map_err(|errno| error(errno.into()))?);
         let (ended, has_ended) = watch::channel(false);
-        let readable = AsyncFd::register(Arc::clone(&pidfd)).map_err(|refused| error(refused.into()))?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe for types that may lend another descriptor; OwnedFd never does"
+        )]
+        let readable = AsyncFd::new(Arc::clone(&pidfd)).map_err(error)?;
         tokio::spawn(async move {
             // pidfd_open(2): readable when the process has ended. An error here can only mean the runtime is going away.
             if readable.readable().await.is_ok() {

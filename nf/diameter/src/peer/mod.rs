@@ -1,1 +1,723 @@
-//! One Diameter peer over one TCP connection (RFC 6733 §5.6, RFC 3539).
+//! One Diameter peer over one TCP connection: capabilities, watchdog, requests and answers, farewell
+//! (RFC 6733 §5, RFC 3539). It decides what to send and when to give up; the driver connects, moves bytes and closes.
+//!
+//! ```text
+//!  initiator   BackOff --timer--> WaitConnect --connected, CER--> WaitCea --CEA 2001--> Open
+//!                 ^                    | refused                      | else             |
+//!                 +--------------------+------------------------------+------ lost ------+
+//!  responder   WaitCer --CER, CEA 2001--> Open --lost--> Closed
+//!  both        Open --stop: DPR / received DPR: DPA--> Closing --DPA, closed or time-out--> BackOff or Closed
+//! ```
+//!
+//! Flow: one `handle_*` or `send_*`, then drain [`Peer::poll_output`]; the order of outputs is part of the contract.
+//! After [`PeerOutput::Close`] nothing of that connection may be handed in any more, not even that it was closed.
+//!
+//! Guarantees: every [`Peer::send_request`] gets exactly one [`PeerOutput::Answer`], at the latest when its time-out is
+//! over. An initiator sends unanswered requests again after a reconnection, with the T bit and the same end-to-end
+//! identifier (RFC 6733 §5.5.4). A repeated request is delivered once; its answer goes to every repetition that comes
+//! while it is remembered.
+//!
+//! Caveats: it does not relay, has no TLS, and holds no election (RFC 6733 §5.6.4): a host that is both dialled and
+//! accepted would have two peers. Two accepted connections of one host are decided by [`Peer::supersedes`].
+
+mod answers;
+mod base;
+mod identifiers;
+mod pending;
+mod settings;
+mod watchdog;
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+
+use bytes::Bytes;
+use clock::{Duration, Instant, TimerTable};
+
+pub use answers::{AnswerCache, IncomingTicket};
+pub use settings::{Identity, Settings};
+
+use crate::codec::{DecodeError, Framer, Message, result};
+use crate::cx;
+use crate::dictionary::{APPLICATION_BASE, APPLICATION_CX};
+use answers::Receipt;
+use base::{Capabilities, DisconnectCause};
+use identifiers::Identifiers;
+use pending::PendingTable;
+use watchdog::{Watchdog, WatchdogAction};
+
+/// How long an open connection must have been silent before a second one of the same host and the same start
+/// ([`Peer::supersedes`]) replaces it.
+const SUPERSEDED_AFTER_SILENCE: Duration = Duration::from_secs(1);
+
+/// What a peer wants done or has to tell, in this order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PeerOutput {
+    /// Open a connection to the peer, and say how it went: connected or failed.
+    Connect,
+    /// Send these bytes, one whole message.
+    Send(Bytes),
+    /// Close the connection.
+    Close,
+    /// The peer can be used now.
+    Up {
+        /// Its host.
+        host: String,
+    },
+    /// The peer cannot be used any more.
+    Down {
+        /// Its host.
+        host: String,
+        /// Why, for people.
+        reason: String,
+    },
+    /// The one outcome of a request of ours.
+    Answer {
+        /// The ticket of [`Peer::send_request`].
+        ticket: u64,
+        /// The answer, also one that reports an error; or why there is none.
+        answer: Result<cx::Answer, Failure>,
+    },
+    /// A request of the peer, to be answered with [`Peer::send_answer`].
+    Request {
+        /// Names it.
+        ticket: IncomingTicket,
+        /// The request.
+        request: cx::Request,
+        /// Its Origin-Host.
+        origin_host: String,
+    },
+    /// Bad input was answered, dropped, or has closed the connection. To be counted.
+    Rejected {
+        /// What was wrong, for people.
+        reason: String,
+    },
+}
+
+/// Why a request of ours has no answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Failure {
+    /// There was no connection to send it on.
+    #[error("no connection to the Diameter peer")]
+    NoPeer,
+    /// It was sent and nothing came back.
+    #[error("the Diameter peer did not answer in time")]
+    TimedOut,
+    /// The answer could not be read.
+    #[error("the Diameter peer's answer could not be read")]
+    Malformed,
+    /// We refused it ourselves with this Result-Code: 3004 when too many requests wait already.
+    #[error("refused with Result-Code {0}")]
+    Protocol(u32),
+}
+
+#[derive(Debug)]
+enum Role {
+    Initiator { peer_host: String, back_off: Duration },
+    Responder,
+}
+
+#[derive(Debug)]
+enum State {
+    /// Until the next attempt.
+    BackOff,
+    WaitConnect,
+    WaitCer,
+    WaitCea {
+        hop_by_hop: u32,
+    },
+    Open(Open),
+    /// A farewell was said; whoever is to close has not yet.
+    Closing,
+    /// For good.
+    Closed,
+}
+
+#[derive(Debug)]
+struct Open {
+    since: Instant,
+    watchdog: Watchdog,
+}
+
+/// One slot each, but for requests: one for each hop-by-hop identifier.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Timer {
+    Reconnect,
+    Handshake,
+    Watchdog,
+    Closing,
+    Answers,
+    Request(u32),
+}
+
+/// What the other side said of itself in CER or CEA.
+#[derive(Clone, Debug)]
+struct Remote {
+    host: String,
+    origin_state_id: Option<u32>,
+}
+
+/// A peer.
+#[derive(Debug)]
+pub struct Peer {
+    identity: Arc<Identity>,
+    settings: Settings,
+    role: Role,
+    state: State,
+    /// Known from the first CER or CEA on.
+    remote: Option<Remote>,
+    framer: Framer,
+    identifiers: Identifiers,
+    pending: PendingTable,
+    answers: AnswerCache,
+    timers: TimerTable<Timer>,
+    outputs: VecDeque<PeerOutput>,
+    last_heard: Instant,
+    /// The last connection ended in silence: the next one is used only after three watchdog answers.
+    is_distrusted: bool,
+    is_stopping: bool,
+}
+
+impl Peer {
+    /// A peer that we dial: wants a connection at once and after every loss.
+    pub fn initiator(identity: Arc<Identity>, peer_host: String, settings: Settings, seed: u64) -> Peer {
+        let back_off = settings.back_off_first;
+        let mut peer = Peer::new(identity, Role::Initiator { peer_host, back_off }, settings, seed);
+        peer.state = State::WaitConnect;
+        peer.outputs.push_back(PeerOutput::Connect);
+        peer
+    }
+
+    /// A peer that has dialled us, whoever it is: its CER will say. Call [`Peer::handle_connected`] next.
+    pub fn responder(identity: Arc<Identity>, settings: Settings, seed: u64) -> Peer {
+        Peer::new(identity, Role::Responder, settings, seed)
+    }
+
+    fn new(identity: Arc<Identity>, role: Role, settings: Settings, seed: u64) -> Peer {
+        Peer {
+            identifiers: Identifiers::new(seed, settings.wall),
+            pending: PendingTable::new(settings.pending_max),
+            answers: AnswerCache::new(settings.answers_max, settings.answers_kept),
+            identity,
+            settings,
+            role,
+            state: State::WaitCer,
+            remote: None,
+            framer: Framer::default(),
+            timers: TimerTable::default(),
+            outputs: VecDeque::new(),
+            last_heard: Instant::ZERO,
+            is_distrusted: false,
+            is_stopping: false,
+        }
+    }
+
+    /// The connection stands: the one demanded with [`PeerOutput::Connect`], or the one accepted.
+    pub fn handle_connected(&mut self, now: Instant) {
+        match self.state {
+            State::WaitConnect => {
+                self.framer = Framer::default();
+                let (hop_by_hop, end_to_end) = self.identifiers.next_pair(now);
+                self.send(base::capabilities_exchange_request(&self.identity, hop_by_hop, end_to_end));
+                self.state = State::WaitCea { hop_by_hop };
+                self.arm(Timer::Handshake, now + self.settings.handshake_timeout);
+            }
+            State::WaitCer => self.arm(Timer::Handshake, now + self.settings.handshake_timeout),
+            // Stopped while the connection was being made.
+            State::Closed => self.outputs.push_back(PeerOutput::Close),
+            State::BackOff | State::WaitCea { .. } | State::Open(_) | State::Closing => {}
+        }
+    }
+
+    /// The connection demanded with [`PeerOutput::Connect`] could not be made.
+    pub fn handle_connect_failed(&mut self, now: Instant) {
+        if let State::WaitConnect = self.state {
+            self.back_off(now);
+        }
+    }
+
+    /// Bytes of the stream, cut anywhere.
+    pub fn handle_bytes(&mut self, now: Instant, bytes: Bytes) {
+        self.framer.push(&bytes);
+        while self.has_connection() {
+            match self.framer.next() {
+                Ok(Some(message)) => self.on_message(now, &message),
+                Ok(None) => return,
+                Err(error) => {
+                    self.reject(&error);
+                    self.close(now, "the peer sent what is no Diameter");
+                }
+            }
+        }
+    }
+
+    /// The connection was closed by the other side or by the network.
+    pub fn handle_closed(&mut self, now: Instant) {
+        if self.has_connection() {
+            self.lose(now, "the connection was closed");
+        }
+    }
+
+    /// Acts on deadlines that have passed.
+    pub fn handle_timeout(&mut self, now: Instant) {
+        while let Some(timer) = self.timers.pop_due(now) {
+            match timer {
+                Timer::Reconnect => {
+                    self.state = State::WaitConnect;
+                    self.outputs.push_back(PeerOutput::Connect);
+                }
+                Timer::Handshake => {
+                    self.reject(&"no capabilities in time");
+                    self.close(now, "no capabilities in time");
+                }
+                Timer::Watchdog => self.on_watchdog(now),
+                Timer::Closing => self.close(now, "the farewell was not answered"),
+                Timer::Answers => {
+                    let next = self.answers.forget(now);
+                    self.timers.set(Timer::Answers, next);
+                }
+                Timer::Request(hop_by_hop) => {
+                    if let Some(pending) = self.pending.take(hop_by_hop) {
+                        let failure = if pending.was_sent { Failure::TimedOut } else { Failure::NoPeer };
+                        self.outputs
+                            .push_back(PeerOutput::Answer { ticket: pending.ticket, answer: Err(failure) });
+                    }
+                }
+            }
+        }
+    }
+
+    /// Says goodbye (DPR) and never connects again; [`Peer::is_closed`] tells when all is done.
+    pub fn handle_stop(&mut self, now: Instant) {
+        if std::mem::replace(&mut self.is_stopping, true) {
+            return;
+        }
+        match &self.state {
+            State::Open(_) => {
+                let (hop_by_hop, end_to_end) = self.identifiers.next_pair(now);
+                let cause = DisconnectCause::Rebooting;
+                self.send(base::disconnect_peer_request(&self.identity, cause, hop_by_hop, end_to_end));
+                self.part(now, "we are stopping");
+            }
+            State::WaitCer | State::WaitCea { .. } => self.close(now, "we are stopping"),
+            State::Closing => {}
+            State::BackOff | State::WaitConnect | State::Closed => {
+                self.timers.set(Timer::Reconnect, None);
+                self.end();
+            }
+        }
+    }
+
+    /// Another connection of the same host has taken over, or this one is the superfluous one: closes without farewell.
+    pub fn handle_superseded(&mut self, now: Instant) {
+        if self.has_connection() {
+            self.close(now, "another connection of the same host");
+        }
+    }
+
+    /// Asks the peer something. `destination_host` `None`: whoever serves the realm.
+    ///
+    /// Sent at once or when the connection opens. `ticket` comes back in [`PeerOutput::Answer`].
+    pub fn send_request(
+        &mut self,
+        now: Instant,
+        ticket: u64,
+        request: &cx::Request,
+        destination_host: Option<&str>,
+        destination_realm: &str,
+    ) {
+        let refuse = if self.is_stopping || matches!(self.state, State::Closed) {
+            Some(Failure::NoPeer)
+        } else if self.pending.is_full() {
+            Some(Failure::Protocol(result::TOO_BUSY))
+        } else {
+            None
+        };
+        if let Some(failure) = refuse {
+            self.outputs.push_back(PeerOutput::Answer { ticket, answer: Err(failure) });
+            return;
+        }
+        let (hop_by_hop, end_to_end) = self.identifiers.next_pair(now);
+        let envelope = cx::Envelope {
+            session_id: self.identifiers.next_session_id(&self.identity.host),
+            hop_by_hop,
+            end_to_end,
+            origin_host: self.identity.host.clone(),
+            origin_realm: self.identity.realm.clone(),
+            destination_host: destination_host.map(str::to_owned),
+            destination_realm: Some(destination_realm.to_owned()),
+            ..cx::Envelope::default()
+        };
+        self.pending.insert(hop_by_hop, ticket, request.command_code(), request.encode(&envelope));
+        self.arm(Timer::Request(hop_by_hop), now + self.settings.request_timeout);
+        if self.may_send_requests() {
+            self.send_waiting();
+        }
+    }
+
+    /// Answers a request of the peer. Nothing happens when it is forgotten already.
+    pub fn send_answer(&mut self, _now: Instant, ticket: IncomingTicket, answer: &cx::Answer) {
+        let bytes = self.answers.answer(&ticket, |envelope| {
+            answer.encode(&envelope.answer(&self.identity.host, &self.identity.realm))
+        });
+        if let Some(bytes) = bytes
+            && matches!(self.state, State::Open(_) | State::Closing)
+        {
+            self.send(bytes);
+        }
+    }
+
+    /// The next thing to do or to know; `None` when all are taken.
+    pub fn poll_output(&mut self) -> Option<PeerOutput> {
+        self.outputs.pop_front()
+    }
+
+    /// When to call [`Peer::handle_timeout`].
+    pub fn poll_timeout(&self) -> Option<Instant> {
+        self.timers.next()
+    }
+
+    /// Can it be used: is there a connection over which it answers?
+    pub fn is_open(&self) -> bool {
+        matches!(&self.state, State::Open(open) if open.watchdog.is_okay())
+    }
+
+    /// Is it over for good? True for a responder without its connection and for an initiator that was stopped.
+    pub fn is_closed(&self) -> bool {
+        matches!(self.state, State::Closed)
+    }
+
+    /// The peer's host: always known for an initiator, from the CER on for a responder.
+    pub fn host(&self) -> Option<&str> {
+        match (&self.role, &self.remote) {
+            (Role::Initiator { peer_host, .. }, _) => Some(peer_host),
+            (Role::Responder, Some(remote)) => Some(&remote.host),
+            (Role::Responder, None) => None,
+        }
+    }
+
+    /// Two accepted connections of one host: does this new one replace the `old` one? Ask it at [`PeerOutput::Up`];
+    /// then call [`Peer::handle_superseded`] on the loser.
+    ///
+    /// RFC 6733 §5.6 rejects the second connection while the first one is believed open, which would lock out a peer
+    /// that lost power and came back until the watchdog gives up its old connection, after up to 90 s. So it is
+    /// accepted when the old one is not usable, when its Origin-State-Id says that the peer has started anew
+    /// (RFC 6733 §8.16), or when the old one has been silent for a second: who dials has no connection it believes in.
+    /// Only two hosts that share a name by mistake are kept from pushing each other out while they are busy.
+    pub fn supersedes(&self, now: Instant, old: &Peer) -> bool {
+        let state_id = |peer: &Peer| peer.remote.as_ref().and_then(|remote| remote.origin_state_id);
+        let has_restarted = matches!((state_id(self), state_id(old)), (Some(new), Some(old)) if new > old);
+        !old.is_open() || has_restarted || now.saturating_since(old.last_heard) >= SUPERSEDED_AFTER_SILENCE
+    }
+
+    /// Hands out what it remembers of answered and unanswered requests of the peer, to be given to the next connection
+    /// of the same host with [`Peer::adopt_answers`].
+    pub fn take_answers(&mut self) -> AnswerCache {
+        self.timers.set(Timer::Answers, None);
+        let empty = AnswerCache::new(self.settings.answers_max, self.settings.answers_kept);
+        std::mem::replace(&mut self.answers, empty)
+    }
+
+    /// Remembers what an earlier connection of the same host has answered: call it at [`PeerOutput::Up`], before more
+    /// bytes are handed in. What this connection has received already is kept too.
+    pub fn adopt_answers(&mut self, now: Instant, answers: AnswerCache) {
+        self.answers.adopt(answers);
+        let next = self.answers.forget(now);
+        self.timers.set(Timer::Answers, next);
+    }
+
+    fn has_connection(&self) -> bool {
+        matches!(self.state, State::WaitCer | State::WaitCea { .. } | State::Open(_) | State::Closing)
+    }
+
+    /// Suspicion alone does not stop requests: whether there is a better peer is decided above.
+    fn may_send_requests(&self) -> bool {
+        matches!(&self.state, State::Open(open) if !open.watchdog.is_reopening())
+    }
+
+    fn on_message(&mut self, now: Instant, message: &Message) {
+        self.last_heard = now;
+        match self.state {
+            State::WaitCer => self.on_first_request(now, message),
+            State::WaitCea { hop_by_hop } => self.on_first_answer(now, message, hop_by_hop),
+            State::Open(_) | State::Closing => self.on_open_message(now, message),
+            State::BackOff | State::WaitConnect | State::Closed => {}
+        }
+    }
+
+    /// RFC 6733 §5.3: nothing may precede the CER.
+    fn on_first_request(&mut self, now: Instant, message: &Message) {
+        let header = message.header;
+        if !header.is_request || header.application_id != APPLICATION_BASE || header.command_code != base::CER
+        {
+            self.reject(&"the first message was no CER");
+            self.close(now, "the first message was no CER");
+            return;
+        }
+        let capabilities = match base::read_request(message, &self.identity, &self.settings) {
+            Ok(capabilities) => capabilities,
+            Err(error) => {
+                self.send(base::capabilities_refusal(message, &self.identity, &error));
+                self.reject(&error);
+                self.close(now, "its capabilities were refused");
+                return;
+            }
+        };
+        self.send(base::capabilities_exchange_answer(&self.identity, message));
+        self.open(now, capabilities);
+    }
+
+    fn on_first_answer(&mut self, now: Instant, message: &Message, hop_by_hop: u32) {
+        let header = message.header;
+        let is_answer =
+            !header.is_request && header.command_code == base::CER && header.hop_by_hop == hop_by_hop;
+        let capabilities = if is_answer {
+            let peer_host = self.host().unwrap_or_default();
+            base::read_answer(message, peer_host)
+        } else {
+            Err("the answer to our CER was no CEA".to_owned())
+        };
+        match capabilities {
+            Ok(capabilities) => self.open(now, capabilities),
+            Err(reason) => {
+                self.reject(&reason);
+                self.close(now, &reason);
+            }
+        }
+    }
+
+    fn open(&mut self, now: Instant, capabilities: Capabilities) {
+        self.timers.set(Timer::Handshake, None);
+        self.remote =
+            Some(Remote { host: capabilities.origin_host, origin_state_id: capabilities.origin_state_id });
+        let jitter_seed = self.identifiers.random();
+        let watchdog = Watchdog::new(now, self.settings.watchdog, jitter_seed, self.is_distrusted);
+        self.timers.set(Timer::Watchdog, Some(watchdog.deadline()));
+        let is_reopening = watchdog.is_reopening();
+        self.state = State::Open(Open { since: now, watchdog });
+        if is_reopening { self.send_watchdog(now) } else { self.announce() }
+    }
+
+    /// The peer can be used (again).
+    fn announce(&mut self) {
+        self.is_distrusted = false;
+        let host = self.host().unwrap_or_default().to_owned();
+        self.outputs.push_back(PeerOutput::Up { host });
+        self.send_waiting();
+    }
+
+    fn on_open_message(&mut self, now: Instant, message: &Message) {
+        let header = message.header;
+        let is_watchdog_answer = !header.is_request
+            && (header.application_id, header.command_code) == (APPLICATION_BASE, base::DWR);
+        self.on_heard(now, is_watchdog_answer);
+        match (header.application_id, header.command_code, header.is_request) {
+            (APPLICATION_BASE, base::CER, true) => {
+                self.send(base::capabilities_exchange_answer(&self.identity, message));
+            }
+            (APPLICATION_BASE, base::DWR, true) => self.send(base::watchdog_answer(&self.identity, message)),
+            (APPLICATION_BASE, base::DPR, true) => self.on_farewell(now, message),
+            (APPLICATION_BASE, base::DPR, false) if matches!(self.state, State::Closing) => {
+                self.close(now, "farewell");
+            }
+            (APPLICATION_BASE, base::CER | base::DWR | base::DPR, false) => {}
+            (APPLICATION_CX, _, true) => self.on_request(now, message),
+            (APPLICATION_CX, _, false) => self.on_answer(message),
+            (APPLICATION_BASE, _, true) => {
+                self.refuse(message, &DecodeError::plain(result::COMMAND_UNSUPPORTED, "an unknown command"));
+            }
+            (_, _, true) => {
+                let reason = "a request of an application that is not spoken here";
+                self.refuse(message, &DecodeError::plain(result::APPLICATION_UNSUPPORTED, reason));
+            }
+            (_, _, false) => self.reject(&"an answer to no request of ours"),
+        }
+    }
+
+    fn on_request(&mut self, now: Instant, message: &Message) {
+        let (envelope, request) = match cx::decode_request(message) {
+            Ok(decoded) => decoded,
+            Err(error) => return self.refuse(message, &error),
+        };
+        // RFC 6733 §6.1.4: a request for another host would have to be relayed.
+        let is_for_us = envelope.destination_host.as_deref().is_none_or(|host| self.identity.is_host(host));
+        if !is_for_us || matches!(self.state, State::Closing) {
+            let reason =
+                if is_for_us { "a request after the farewell" } else { "a request for another host" };
+            return self.refuse(message, &DecodeError::plain(result::UNABLE_TO_DELIVER, reason));
+        }
+        let origin_host = envelope.origin_host.clone();
+        match self.answers.receive(now, envelope, request.command_code()) {
+            Receipt::New(ticket) => {
+                self.outputs.push_back(PeerOutput::Request { ticket, request, origin_host })
+            }
+            Receipt::Answered(bytes) => self.send(bytes),
+            Receipt::BeingAnswered => {}
+            Receipt::Full => {
+                self.refuse(message, &DecodeError::plain(result::TOO_BUSY, "too many unanswered requests"));
+            }
+        }
+        if self.timers.deadline(&Timer::Answers).is_none() {
+            self.timers.set(Timer::Answers, self.answers.next_expiry());
+        }
+    }
+
+    fn on_answer(&mut self, message: &Message) {
+        let header = message.header;
+        let Some(pending) = self.pending.take_answered(&header) else {
+            return self.reject(&"an answer to no request of ours");
+        };
+        self.timers.set(Timer::Request(header.hop_by_hop), None);
+        let answer = match cx::decode_answer(message) {
+            Ok((_, answer)) => Ok(answer),
+            Err(error) => {
+                self.reject(&error);
+                Err(Failure::Malformed)
+            }
+        };
+        self.outputs.push_back(PeerOutput::Answer { ticket: pending.ticket, answer });
+    }
+
+    /// RFC 6733 §5.4.1: whoever has sent DPR closes, once it has our DPA.
+    fn on_farewell(&mut self, now: Instant, message: &Message) {
+        self.send(base::disconnect_peer_answer(&self.identity, message));
+        let cause = base::disconnect_cause(message);
+        if let (
+            Role::Initiator { back_off, .. },
+            Some(DisconnectCause::Busy | DisconnectCause::DoNotWantToTalk),
+        ) = (&mut self.role, cause)
+        {
+            *back_off = self.settings.back_off_max;
+        }
+        self.part(now, "the peer said goodbye");
+    }
+
+    /// Leaves Open, but not yet the connection.
+    fn part(&mut self, now: Instant, reason: &str) {
+        if let State::Open(open) = std::mem::replace(&mut self.state, State::Closing) {
+            self.timers.set(Timer::Watchdog, None);
+            self.renew_back_off(now, open.since);
+            self.announce_down(&open, reason);
+        }
+        self.arm(Timer::Closing, now + self.settings.closing_timeout);
+    }
+
+    fn on_heard(&mut self, now: Instant, is_watchdog_answer: bool) {
+        let State::Open(open) = &mut self.state else { return };
+        match open.watchdog.on_heard(now, is_watchdog_answer) {
+            WatchdogAction::None | WatchdogAction::Close | WatchdogAction::Suspect => {}
+            WatchdogAction::Probe => self.send_watchdog(now),
+            WatchdogAction::Trust => self.announce(),
+        }
+    }
+
+    fn on_watchdog(&mut self, now: Instant) {
+        let State::Open(open) = &mut self.state else { return };
+        let action = open.watchdog.on_timeout(now);
+        self.timers.set(Timer::Watchdog, Some(open.watchdog.deadline()));
+        match action {
+            WatchdogAction::None | WatchdogAction::Trust => {}
+            WatchdogAction::Probe => self.send_watchdog(now),
+            WatchdogAction::Suspect => {
+                let host = self.host().unwrap_or_default().to_owned();
+                self.outputs
+                    .push_back(PeerOutput::Down { host, reason: "the watchdog is not answered".to_owned() });
+            }
+            WatchdogAction::Close => {
+                self.is_distrusted = true;
+                self.close(now, "the watchdog is not answered");
+            }
+        }
+    }
+
+    fn send_watchdog(&mut self, now: Instant) {
+        let (hop_by_hop, end_to_end) = self.identifiers.next_pair(now);
+        self.send(base::watchdog_request(&self.identity, hop_by_hop, end_to_end));
+    }
+
+    fn send_waiting(&mut self) {
+        while let Some(bytes) = self.pending.next_unsent() {
+            self.send(bytes);
+        }
+    }
+
+    fn send(&mut self, bytes: Bytes) {
+        self.outputs.push_back(PeerOutput::Send(bytes));
+    }
+
+    fn arm(&mut self, timer: Timer, at: Instant) {
+        self.timers.set(timer, Some(at));
+    }
+
+    /// Answers a bad request.
+    fn refuse(&mut self, message: &Message, error: &DecodeError) {
+        self.send(message.refusal(error, &self.identity.host, &self.identity.realm));
+        self.reject(error);
+    }
+
+    fn reject(&mut self, reason: &dyn std::fmt::Display) {
+        self.outputs.push_back(PeerOutput::Rejected { reason: reason.to_string() });
+    }
+
+    /// Closes the connection from our side.
+    fn close(&mut self, now: Instant, reason: &str) {
+        self.outputs.push_back(PeerOutput::Close);
+        self.lose(now, reason);
+    }
+
+    /// The connection is gone.
+    fn lose(&mut self, now: Instant, reason: &str) {
+        for timer in [Timer::Handshake, Timer::Watchdog, Timer::Closing] {
+            self.timers.set(timer, None);
+        }
+        self.framer = Framer::default();
+        self.answers.forget_connection();
+        self.pending.forget_connection();
+        if let State::Open(open) = std::mem::replace(&mut self.state, State::Closed) {
+            self.renew_back_off(now, open.since);
+            self.announce_down(&open, reason);
+        }
+        match self.role {
+            Role::Initiator { .. } if !self.is_stopping => self.back_off(now),
+            Role::Initiator { .. } | Role::Responder => self.end(),
+        }
+    }
+
+    /// A suspect was announced as down already, and one that is reopening was never announced as up.
+    fn announce_down(&mut self, open: &Open, reason: &str) {
+        if open.watchdog.is_okay() {
+            let host = self.host().unwrap_or_default().to_owned();
+            self.outputs.push_back(PeerOutput::Down { host, reason: reason.to_owned() });
+        }
+    }
+
+    /// Only a connection that has lasted makes the next attempt a quick one: a peer that accepts and closes at once
+    /// would otherwise be dialled twenty times a second.
+    fn renew_back_off(&mut self, now: Instant, open_since: Instant) {
+        if let Role::Initiator { back_off, .. } = &mut self.role
+            && now.saturating_since(open_since) >= self.settings.back_off_max
+        {
+            *back_off = self.settings.back_off_first;
+        }
+    }
+
+    fn back_off(&mut self, now: Instant) {
+        let Role::Initiator { back_off, .. } = &mut self.role else { return };
+        let delay = *back_off;
+        *back_off = (delay * 2).min(self.settings.back_off_max);
+        self.state = State::BackOff;
+        self.arm(Timer::Reconnect, now + delay);
+    }
+
+    /// Nothing will be sent any more.
+    fn end(&mut self) {
+        self.state = State::Closed;
+        for (hop_by_hop, pending) in self.pending.take_all() {
+            self.timers.set(Timer::Request(hop_by_hop), None);
+            self.outputs
+                .push_back(PeerOutput::Answer { ticket: pending.ticket, answer: Err(Failure::NoPeer) });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -11,19 +11,29 @@
 
 #![forbid(unsafe_code)]
 
+mod client;
 pub mod config;
+mod context;
 pub mod event;
 pub mod forward;
 pub mod function;
+mod node;
+mod peers;
+mod server;
 pub mod store;
 pub mod topology;
+mod via;
 pub mod wire;
 
 pub use event::Event;
 pub use function::{
-    Branch, ClientKey, CommandKey, Decision, DiameterKey, Function, Indication, Origin, QueryKey, ServerKey, Setup,
-    Unanswered,
+    Branch, ClientKey, CommandKey, Decision, DiameterKey, Function, Indication, Origin, QueryKey, ServerKey,
+    Setup, Unanswered,
 };
+pub use node::Node;
 pub use store::{MemoryStore, Store};
 pub use topology::Topology;
 pub use wire::{ConnectionId, Destination, Flow, Transport};
+
+#[cfg(test)]
+mod tests;

@@ -20,7 +20,9 @@ pub const DEFAULT_SIP_PORT: u16 = 5060;
 impl Topology {
     /// Takes the records; names compare without case.
     pub fn new(hosts: impl IntoIterator<Item = (String, SocketAddr)>) -> Self {
-        Topology { hosts: hosts.into_iter().map(|(name, address)| (name.to_ascii_lowercase(), address)).collect() }
+        Topology {
+            hosts: hosts.into_iter().map(|(name, address)| (name.to_ascii_lowercase(), address)).collect(),
+        }
     }
 
     /// The address of `host`.

@@ -49,7 +49,8 @@ impl World {
 
     fn desired(&self) -> Desired {
         let spec = crds::yaml::typed("spec", "homeDomain: ims.example").expect("it reads");
-        let inputs = Inputs { places: self.places(), flow_token_key: "00".repeat(16) };
+        let inputs =
+            Inputs { places: self.places(), flow_token_key: "00".repeat(16), has_ipv6_loopback: true };
         Desired::from_spec(&spec, &inputs).expect("it can be built")
     }
 

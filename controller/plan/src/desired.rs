@@ -21,6 +21,8 @@ pub struct Inputs {
     pub places: Places,
     /// The key of the P-CSCF's flow tokens, 32 hex digits.
     pub flow_token_key: String,
+    /// Does this machine have the address ::1? Containers often do not.
+    pub has_ipv6_loopback: bool,
 }
 
 /// The processes that should run, by function. Empty: the core should be down.
@@ -64,7 +66,7 @@ impl Desired {
     /// All reasons why it cannot be built, each with its field.
     pub fn from_spec(spec: &IMSCoreSpec, inputs: &Inputs) -> Result<Desired, Vec<Reason>> {
         let mut check = Check::default();
-        let core = Core::read(spec, &mut check);
+        let core = Core::read(spec, inputs.has_ipv6_loopback, &mut check);
         if !check.reasons.is_empty() {
             return Err(check.reasons);
         }
@@ -89,9 +91,9 @@ struct Core {
 }
 
 impl Core {
-    fn read(spec: &IMSCoreSpec, check: &mut Check) -> Core {
+    fn read(spec: &IMSCoreSpec, has_ipv6_loopback: bool, check: &mut Check) -> Core {
         let domain = check.domain("spec.homeDomain", &spec.home_domain);
-        let listen = listen_addresses(spec, check);
+        let listen = listen_addresses(spec, has_ipv6_loopback, check);
         let registration = &spec.registration;
         let seconds = (
             check.number("spec.registration.secondsMin", registration.seconds_min, 1..=86_400),
@@ -229,13 +231,18 @@ impl Core {
     }
 }
 
-fn listen_addresses(spec: &IMSCoreSpec, check: &mut Check) -> BTreeMap<FunctionKind, Vec<SocketAddr>> {
+fn listen_addresses(
+    spec: &IMSCoreSpec,
+    has_ipv6_loopback: bool,
+    check: &mut Check,
+) -> BTreeMap<FunctionKind, Vec<SocketAddr>> {
+    let entries: &[&str] = if has_ipv6_loopback { &["127.0.0.11", "::1"] } else { &["127.0.0.11"] };
     let mut listen = BTreeMap::new();
     let mut taken: BTreeMap<SocketAddr, FunctionKind> = BTreeMap::new();
     for kind in FunctionKind::ALL {
         let name = kind.as_str();
         let (addresses, port, defaults, port_default): (_, _, &[&str], _) = match kind {
-            FunctionKind::Pcscf => (&spec.pcscf.addresses, spec.pcscf.port, &["127.0.0.11", "::1"], 4060),
+            FunctionKind::Pcscf => (&spec.pcscf.addresses, spec.pcscf.port, entries, 4060),
             FunctionKind::Icscf => (&spec.icscf.addresses, spec.icscf.port, &["127.0.0.12"], 5060),
             FunctionKind::Scscf => (&spec.scscf.addresses, spec.scscf.port, &["127.0.0.13"], 6060),
             FunctionKind::Hss => (&spec.hss.addresses, spec.hss.port, &["127.0.0.14"], 3868),

@@ -9,6 +9,7 @@ fn inputs() -> Inputs {
     Inputs {
         places: Places { state_directory: "/state".into(), run_directory: "/run".into() },
         flow_token_key: "00112233445566778899aabbccddeeff".into(),
+        has_ipv6_loopback: true,
     }
 }
 
@@ -154,6 +155,13 @@ fn the_defaults_give_each_function_its_loopback_address() {
         addresses,
         ["127.0.0.11:4060 [::1]:4060", "127.0.0.12:5060", "127.0.0.13:6060", "127.0.0.14:3868"]
     );
+}
+
+#[test]
+fn a_machine_without_ipv6_is_served_by_ipv4_alone() {
+    let inputs = Inputs { has_ipv6_loopback: false, ..inputs() };
+    let desired = Desired::from_spec(&spec(""), &inputs).expect("the spec can be built");
+    assert_eq!(desired.processes[&FunctionKind::Pcscf].addresses.len(), 1);
 }
 
 #[test]

@@ -153,7 +153,8 @@ impl<'a> Via<'a> {
     pub fn parse(value: &'a str) -> Option<Via<'a>> {
         let (protocol, rest) = value.split_once('/')?;
         let (version, rest) = rest.split_once('/')?;
-        if !trim(protocol).eq_ignore_ascii_case("SIP") || trim(version) != "2.0" {
+        // Any version passes: what is refused with 505 has one of its own in Via, and still gets its answer.
+        if !trim(protocol).eq_ignore_ascii_case("SIP") || !list::is_token(trim(version)) {
             return None;
         }
         let rest = trim_start(rest);
@@ -293,7 +294,7 @@ mod tests {
     #[test]
     fn what_is_no_via_is_none() {
         for value in [
-            "", "SIP/2.0/UDP", "SIP/2.0/UDP ", "SIP/2.0/UDP ;branch=x", "HTTP/2.0/UDP h", "SIP/1.0/UDP h", "SIP/2.0 h",
+            "", "SIP/2.0/UDP", "SIP/2.0/UDP ", "SIP/2.0/UDP ;branch=x", "HTTP/2.0/UDP h", "SIP//UDP h", "SIP/2.0 h",
             "SIP/2.0/UDP h:x", "SIP/2.0/UDP h:70000", "SIP/2.0/UDP [::1", "SIP/2.0/U,P h",
         ] {
             assert!(Via::parse(value).is_none(), "{value}");

@@ -247,7 +247,7 @@ impl Draft {
         let fields = self.fields.iter().enumerate().filter(|(_, field)| field.name == name);
         for (at, field) in fields {
             let line = self.value(field);
-            if !name.is_list() {
+            if !name.is_list() && !line.is_empty() {
                 return Some((at, String::new()));
             }
             let mut values = List::new(line);

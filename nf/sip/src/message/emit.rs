@@ -2,58 +2,64 @@
 
 use bytes::Bytes;
 
-use super::draft::{Body, Content, Draft, Field, Start};
+use super::draft::{Content, Draft, Field, Start};
 use super::view::Span;
 use super::Name;
-
-/// The longest Content-Length line this can add.
-const CONTENT_LENGTH_LINE: usize = 40;
 
 impl Draft {
     /// Writes the message. Content-Length is written anew when the body changed or the field is missing.
     pub fn emit(&self) -> Bytes {
-        let mut out = Writer { base: &self.base, text: Vec::with_capacity(self.size()), pending: Span::default() };
-        match &self.start {
-            Start::Kept { span, .. } => out.keep(*span),
-            Start::Request { method, uri } => out.write(&[method, " ", uri, " SIP/2.0\r\n"]),
-            Start::Response { status, reason } => out.write(&["SIP/2.0 ", &status.to_string(), " ", reason, "\r\n"]),
+        let start_line = self.new_start_line();
+        let length_line = self.missing_length_line();
+        // The size is exact: a full vector becomes `Bytes` without another allocation.
+        let size = self.size(&start_line, &length_line);
+        let mut out = Writer { base: &self.base, text: Vec::with_capacity(size), pending: Span::default() };
+        match self.start {
+            Start::Kept { span, .. } => out.keep(span),
+            Start::Request { .. } | Start::Response { .. } => out.write(&[&start_line]),
         }
-        let mut has_length = false;
         for Field { name, content } in &self.fields {
-            has_length |= *name == Name::ContentLength;
             match content {
                 Content::Kept { whole, .. } => out.keep(*whole),
                 Content::New(value) => out.write(&[name.as_str(), ": ", value, "\r\n"]),
                 Content::Named(named) => out.write(&[&named.0, ": ", &named.1, "\r\n"]),
             }
         }
-        if !has_length {
-            out.write(&["Content-Length: ", &self.body().len().to_string(), "\r\n"]);
-        }
-        out.write(&["\r\n"]);
-        if let Body::Kept(span) = self.body {
-            out.keep(span);
-        }
+        out.write(&[&length_line, "\r\n"]);
         out.flush();
-        if let Body::New(body) = &self.body {
-            out.text.extend_from_slice(body);
-        }
+        out.text.extend_from_slice(self.body());
+        debug_assert_eq!(out.text.len(), size);
         Bytes::from(out.text)
     }
 
-    /// An upper bound of the size, so that the text is allocated once.
-    fn size(&self) -> usize {
-        let start = match &self.start {
+    /// Empty when the received one is kept.
+    fn new_start_line(&self) -> String {
+        match &self.start {
+            Start::Kept { .. } => String::new(),
+            Start::Request { method, uri } => format!("{method} {uri} SIP/2.0\r\n"),
+            Start::Response { status, reason } => format!("SIP/2.0 {status} {reason}\r\n"),
+        }
+    }
+
+    /// Empty when there is a Content-Length.
+    fn missing_length_line(&self) -> String {
+        match self.header(Name::ContentLength) {
+            Some(_) => String::new(),
+            None => format!("Content-Length: {}\r\n", self.body().len()),
+        }
+    }
+
+    fn size(&self, start_line: &str, length_line: &str) -> usize {
+        let kept_start_line = match self.start {
             Start::Kept { span, .. } => span.range().len(),
-            Start::Request { method, uri } => method.len() + uri.len() + 12,
-            Start::Response { reason, .. } => reason.len() + 16,
+            Start::Request { .. } | Start::Response { .. } => 0,
         };
         let fields = self.fields.iter().map(|Field { name, content }| match content {
             Content::Kept { whole, .. } => whole.range().len(),
             Content::New(value) => name.as_str().len() + value.len() + 4,
             Content::Named(named) => named.0.len() + named.1.len() + 4,
         });
-        start + fields.sum::<usize>() + CONTENT_LENGTH_LINE + 2 + self.body().len()
+        kept_start_line + start_line.len() + fields.sum::<usize>() + length_line.len() + 2 + self.body().len()
     }
 }
 

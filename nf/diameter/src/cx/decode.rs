@@ -122,8 +122,13 @@ impl<'a> Fields<'a> {
     }
 
     fn envelope(&mut self, message: &Message) -> Result<Envelope, DecodeError> {
+        // RFC 6733 §7.2: a protocol error made on the way may come without it.
+        let session_id = match self.session_id {
+            None if !message.header.is_request => "",
+            session_id => require(session_id, avp::SESSION_ID)?,
+        };
         Ok(Envelope {
-            session_id: require(self.session_id, avp::SESSION_ID)?.to_owned(),
+            session_id: session_id.to_owned(),
             hop_by_hop: message.header.hop_by_hop,
             end_to_end: message.header.end_to_end,
             origin_host: require(self.origin_host, avp::ORIGIN_HOST)?.to_owned(),

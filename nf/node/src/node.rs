@@ -52,6 +52,7 @@ pub struct Node<F> {
     /// Requests without a final answer.
     pub(crate) unanswered: usize,
     stop: Stop,
+    has_begun: bool,
 }
 
 /// How far a graceful stop has come.
@@ -66,13 +67,14 @@ enum Stop {
 }
 
 impl<F: Function> Node<F> {
-    /// Builds a node. The first call of [`Node::poll_output`] gives the Diameter connections to open.
+    /// Builds a node. It begins (and wants its Diameter connections) with the first call that tells it the time; until
+    /// then [`Node::poll_timeout`] says that it wants one at once.
     pub fn new(setup: Setup, function: F) -> Node<F> {
         let timers = setup.config.timers;
         let milliseconds = |value: u32| Duration::from_millis(value.into());
         let mut seed = [0; 16];
         rand::Rng::fill_bytes(&mut setup.random("branch"), &mut seed);
-        let mut node = Node {
+        Node {
             peers: Peers::new(&setup),
             function,
             outputs: VecDeque::new(),
@@ -91,10 +93,9 @@ impl<F: Function> Node<F> {
             branches: Branches::new(seed),
             unanswered: 0,
             stop: Stop::No,
+            has_begun: false,
             setup,
-        };
-        node.drain_peers(Instant::ZERO);
-        node
+        }
     }
 
     /// The function inside, for its store and for checkers.
@@ -114,6 +115,7 @@ impl<F: Function> Node<F> {
 
     /// Takes one input in. Drain [`Node::poll_output`] afterwards.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
+        self.begin(now);
         match input {
             Input::Sip { flow, bytes, waited } => self.on_sip(now, flow, bytes, waited),
             Input::SipClosed { flow } => {
@@ -149,6 +151,7 @@ impl<F: Function> Node<F> {
 
     /// Acts on deadlines that have passed.
     pub fn handle_timeout(&mut self, now: Instant) {
+        self.begin(now);
         while let Some(key) = self.timers.pop_due(now) {
             match key {
                 TimerKey::Server(server) => self.on_server_timeout(now, server),
@@ -173,7 +176,17 @@ impl<F: Function> Node<F> {
 
     /// When to call [`Node::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
+        if !self.has_begun {
+            return Some(Instant::ZERO);
+        }
         [self.timers.next(), self.function.poll_timeout()].into_iter().flatten().min()
+    }
+
+    fn begin(&mut self, now: Instant) {
+        if !std::mem::replace(&mut self.has_begun, true) {
+            self.peers.begin(now, &self.setup);
+            self.drain_peers(now);
+        }
     }
 
     /// Is a graceful stop under way?

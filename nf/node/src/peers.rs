@@ -70,15 +70,13 @@ pub(crate) struct Peers {
 }
 
 impl Peers {
-    /// The peers of the configuration; each wants a connection at once.
+    /// No peers yet: see [`Peers::begin`].
     pub fn new(setup: &Setup) -> Peers {
         let config = &setup.config;
-        let mut random = setup.random("diameter");
-        let diameter = config.diameter.clone();
-        let watchdog_seconds = diameter.as_ref().map_or(30, |diameter| diameter.watchdog_seconds);
-        let request_milliseconds = diameter.as_ref().map_or(3000, |diameter| diameter.request_milliseconds);
+        let diameter = config.diameter.as_ref();
+        let watchdog_seconds = diameter.map_or(30, |diameter| diameter.watchdog_seconds);
+        let request_milliseconds = diameter.map_or(3000, |diameter| diameter.request_milliseconds);
         let own_address = diameter
-            .as_ref()
             .and_then(|diameter| diameter.listen.first().copied())
             .or_else(|| config.listen.first().map(|listen| listen.address))
             .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip());
@@ -86,8 +84,7 @@ impl Peers {
             host: config.host_name.clone(),
             realm: config.home_domain.clone(),
             product: PRODUCT.to_owned(),
-            // RFC 6733 §8.16: grows with each life of the process. Seconds of wall time do.
-            origin_state_id: u32::try_from(setup.wall.0.0 / 1_000_000).unwrap_or(u32::MAX),
+            origin_state_id: 0, // known once the node has begun
             host_ip: own_address,
         });
         let settings = Settings {
@@ -97,7 +94,7 @@ impl Peers {
             request_timeout: Duration::from_millis(request_milliseconds.into()),
             ..Settings::default()
         };
-        let mut peers = Peers {
+        Peers {
             realm: config.home_domain.clone(),
             identity,
             settings,
@@ -113,17 +110,22 @@ impl Peers {
             touched: BTreeSet::new(),
             deadlines: VecDeque::new(),
             random: setup.random("diameter peers"),
-        };
-        for (host, address) in diameter.map(|diameter| diameter.peers).unwrap_or_default() {
-            let peer = Peer::initiator(
-                peers.identity.clone(),
-                host.clone(),
-                peers.settings.clone(),
-                random.random(),
-            );
-            peers.add(Slot { peer, configured: Some((host, address)), connection: None });
         }
-        peers
+    }
+
+    /// The node has begun: each configured peer wants a connection.
+    pub fn begin(&mut self, now: Instant, setup: &Setup) {
+        // RFC 6733 §8.16: grows with each life of the process. Seconds of wall time do.
+        let started_seconds = setup.wall.at(now).0 / 1_000_000;
+        Arc::make_mut(&mut self.identity).origin_state_id =
+            u32::try_from(started_seconds).unwrap_or(u32::MAX);
+        let configured =
+            setup.config.diameter.as_ref().map(|diameter| diameter.peers.clone()).unwrap_or_default();
+        for (host, address) in configured {
+            let seed = self.random.random();
+            let peer = Peer::initiator(self.identity.clone(), host.clone(), self.settings.clone(), seed);
+            self.add(Slot { peer, configured: Some((host, address)), connection: None });
+        }
     }
 
     fn add(&mut self, slot: Slot) -> u64 {

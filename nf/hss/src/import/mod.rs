@@ -1,0 +1,128 @@
+//! Subscribers from files: CSV, YAML, and what Open5GS and PyHSS export. Text in, an iterator of records out.
+//!
+//! Each item is a record that the HSS would take, or the line, the field and the reason why not; a bad record does not
+//! end the iteration unless the rest of the file cannot be told apart any more. Nothing is collected: 10⁵ rows need
+//! the memory of one. Errors never repeat a key or a password.
+//!
+//! # CSV
+//! The first line names the columns, in any order; upper case, `_`, `-` and blanks do not matter. The separator is a comma,
+//! a semicolon or a tab, whichever the header has. Empty cells are not given. Lines that begin with `#` are skipped.
+//!
+//! | column | meaning |
+//! |---|---|
+//! | `privateIdentity` | IMPI; needed |
+//! | `publicIdentities` | IMPUs, separated by blanks or a vertical bar; one or more |
+//! | `barredIdentities` | IMPUs that serve for registration only, likewise |
+//! | `k`, `op` or `opc`, `amf`, `sqn` | AKA; `amf` is 8000 when not given, `sqn` is decimal |
+//! | `password`, or `ha1` and `ha1Sha256`; `realm`, `algorithm` | digest |
+//!
+//! # YAML
+//! A list of [`Record`]s, in block style (`- privateIdentity: …`) or as JSON. Each item stands alone: anchors do not reach
+//! from one to another.
+//!
+//! # Open5GS, PyHSS
+//! `mongoexport --collection subscribers` (one document a line, or `--jsonArray`); and an object of PyHSS's tables:
+//! `{"AUC": […], "SUBSCRIBER": […], "IMS_SUBSCRIBER": […]}`. Both know IMSI and MSISDN only; identities are derived from
+//! them as TS 23.003 §13.3 and §13.4B say, so [`Options`] must tell the home domain or the length of the MNC.
+
+mod csv;
+mod imsi;
+mod json;
+mod open5gs;
+mod pyhss;
+mod yaml;
+
+use crate::provisioning::{FieldError, Record};
+
+/// The format of a file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "each is the format of its name")]
+pub enum Format {
+    Csv,
+    Yaml,
+    Open5gs,
+    PyHss,
+}
+
+impl Format {
+    /// The format that `text` looks like.
+    pub fn guess(text: &str) -> Format {
+        let head: String = text.chars().take(16_384).collect();
+        let is_json = head.trim_start_matches('\u{feff}').trim_start().starts_with(['{', '[']);
+        let has = |word: &str| head.contains(&format!("\"{word}\""));
+        match is_json {
+            true if has("security") && has("imsi") => Format::Open5gs,
+            true if has("privateIdentity") => Format::Yaml,
+            true => Format::PyHss,
+            false if head.lines().any(|line| line.trim_start().starts_with("- ")) => Format::Yaml,
+            false => Format::Csv,
+        }
+    }
+}
+
+/// What a file cannot say itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The home domain, for identities derived from an IMSI. Without it, it is derived from the IMSI as well.
+    pub home_domain: Option<String>,
+    /// How many digits the MNC in an IMSI has: 2 or 3.
+    pub mnc_digits: Option<u8>,
+}
+
+/// What is wrong in a file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ImportError {
+    /// The line, from 1.
+    pub line: usize,
+    /// The field or column; empty when it is the whole.
+    pub field: String,
+    /// Why, and what to do.
+    pub reason: String,
+}
+
+impl std::fmt::Display for ImportError {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.field.as_str() {
+            "" => write!(f, "line {}: {}", self.line, self.reason),
+            field => write!(f, "line {}, {field}: {}", self.line, self.reason),
+        }
+    }
+}
+
+impl std::error::Error for ImportError {}
+
+impl ImportError {
+    fn new(line: usize, field: impl Into<String>, reason: impl Into<String>) -> Self {
+        ImportError { line, field: field.into(), reason: reason.into() }
+    }
+
+    fn of_field(line: usize, error: FieldError) -> Self {
+        ImportError::new(line, error.field, error.reason)
+    }
+}
+
+/// The records of a file, in its order.
+pub fn read<'a>(
+    format: Format,
+    text: &'a str,
+    options: &'a Options,
+) -> Box<dyn Iterator<Item = Result<Record, ImportError>> + 'a> {
+    // Editors on some systems put a byte order mark in front.
+    let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+    let found: Box<dyn Iterator<Item = Result<(usize, Record), ImportError>> + 'a> = match format {
+        Format::Csv => Box::new(csv::Rows::new(text)),
+        Format::Yaml => Box::new(yaml::items(text)),
+        Format::Open5gs => Box::new(open5gs::subscribers(text, options)),
+        Format::PyHss => Box::new(pyhss::subscribers(text, options)),
+    };
+    // Only the realm's form depends on the domain, and an own one is always well formed.
+    let home_domain = options.home_domain.as_deref().unwrap_or("home.invalid");
+    Box::new(found.map(move |found| {
+        let (line, record) = found?;
+        record.check(home_domain).map_err(|error| match format {
+            Format::Csv => ImportError::of_field(line, csv::as_column(error)),
+            Format::Yaml | Format::Open5gs | Format::PyHss => ImportError::of_field(line, error),
+        })?;
+        Ok(record)
+    }))
+}

@@ -1,0 +1,127 @@
+//! What must hold whatever happens. Checkers sit outside the system: they see what devices see and what functions
+//! report, never their insides.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use node::Event;
+use node::config::FunctionKind;
+use sip::{Message, Name};
+use ue::{Failure, Report};
+
+/// Header fields that never leave the trust domain towards a device (TS 24.229 §4.4, §5.2).
+const PRIVATE_FIELDS: [Name; 3] = [Name::PChargingVector, Name::PChargingFunctionAddresses, Name::PVisitedNetworkId];
+
+/// How a request of a device ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum End {
+    /// As hoped for.
+    Success,
+    /// Not.
+    Failure(Failure),
+}
+
+/// The state of all checkers.
+#[derive(Default)]
+pub struct Checkers {
+    violations: Vec<String>,
+    /// MESSAGEs and calls by Call-ID: how each ended at its originator.
+    pub ends: BTreeMap<String, End>,
+    /// How often each arrived at a user.
+    arrivals: BTreeMap<(usize, String), u32>,
+    /// Registrations of each device: the last outcome.
+    pub registrations: BTreeMap<usize, End>,
+    /// Calls released by BYE.
+    pub released: u64,
+    /// Challenges after the first in one registration.
+    pub second_challenges: u64,
+    /// How the BYEs ended that did not end well.
+    pub release_failures: BTreeMap<String, Failure>,
+}
+
+impl Checkers {
+    /// What was broken.
+    pub fn violations(&self) -> &[String] {
+        &self.violations
+    }
+
+    /// Notes that something is broken.
+    pub fn violate(&mut self, what: impl Into<String>) {
+        // The first few tell what is wrong; a broken rule can break thousands of times.
+        if self.violations.len() < 20 {
+            self.violations.push(what.into());
+        }
+    }
+
+    /// A device reports.
+    pub fn on_report(&mut self, device: usize, report: Report) {
+        match report {
+            Report::SecondFinalAnswer { method, statuses: (first, second) } => {
+                self.violate(format!("ue{device}: {method} was answered finally twice: {first}, then {second}"));
+            }
+            Report::Malformed { reason } => self.violate(format!("ue{device} was sent no SIP message: {reason}")),
+            Report::MessageArrived { call, .. } | Report::InviteArrived { call, .. } => {
+                let count = self.arrivals.entry((device, call.clone())).or_default();
+                *count += 1;
+                if *count > 1 {
+                    self.violate(format!("ue{device}: {call} was delivered to the user twice"));
+                }
+            }
+            Report::MessageDelivered { call, .. } | Report::Answered { call, .. } => self.end(call, End::Success),
+            Report::MessageFailed { call, failure } | Report::CallFailed { call, failure } => {
+                self.end(call, End::Failure(failure));
+            }
+            Report::Registered { .. } => {
+                self.registrations.insert(device, End::Success);
+            }
+            Report::RegistrationFailed(failure) => {
+                if let Failure::Challenge(reason) = &failure {
+                    self.violate(format!("ue{device}: {reason}"));
+                }
+                self.registrations.insert(device, End::Failure(failure));
+            }
+            Report::Challenged { is_second: true, .. } => self.second_challenges += 1,
+            Report::Released { .. } => self.released += 1,
+            Report::ReleaseFailed { call, failure } => {
+                self.release_failures.insert(call, failure);
+            }
+            _ => {}
+        }
+    }
+
+    /// Callee and caller use the same Call-ID; the first end noted is the originator's or equal to it.
+    fn end(&mut self, call: String, end: End) {
+        self.ends.entry(call).or_insert(end);
+    }
+
+    /// A message reaches a device.
+    pub fn on_device_receives(&mut self, device: usize, bytes: &Bytes) {
+        let Ok(message) = Message::parse(bytes.clone()) else { return };
+        if let Err(error) = message.validate() {
+            self.violate(format!("ue{device} was sent an invalid message: {}", error.reason));
+        }
+        for name in PRIVATE_FIELDS {
+            if message.header(name).is_some() {
+                self.violate(format!("ue{device} was sent {}", name.as_str()));
+            }
+        }
+        if !message.is_request() && message.values(Name::Via).count() != 1 {
+            self.violate(format!("ue{device} was sent a response that still has Vias of the network"));
+        }
+    }
+
+    /// A function reports.
+    pub fn on_event(&mut self, kind: FunctionKind, event: &Event) {
+        match event {
+            Event::Alarm { cause, reason } => self.violate(format!("{} alarms: {cause}: {reason}", kind.as_str())),
+            // Functions must understand each other; only devices may be wrong.
+            Event::MessageRejected { cause: "malformed", reason, .. } => {
+                self.violate(format!("{} got a malformed message: {reason}", kind.as_str()));
+            }
+            Event::DiameterRejected { reason, .. } => {
+                self.violate(format!("{} got bad Diameter: {reason}", kind.as_str()));
+            }
+            _ => {}
+        }
+    }
+}

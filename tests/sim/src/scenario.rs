@@ -1,0 +1,392 @@
+//! One run: devices of both kinds, mixed traffic, perhaps a bad network, perhaps functions that die; then what must hold.
+
+use clock::{Duration, Instant};
+use node::config::FunctionKind;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
+use sip::aka::{Key, Opc, Secrets};
+use sip::transaction::Timers;
+use sip::Method;
+use ue::{AnswerBehaviour, Callee, Credentials, Device, Failure, Profile};
+
+use crate::checkers::End;
+use crate::core::{HOME_DOMAIN, PCSCF};
+use crate::network::Link;
+use crate::sabotage::Sabotage;
+use crate::trace::Trace;
+use crate::world::World;
+
+/// How long orders are given, and how long the core then has to come to rest: longer than every transaction timer.
+const BUSY: Duration = Duration::from_secs(120);
+const REST: Duration = Duration::from_secs(400);
+
+/// Nothing else may happen to the parties of a call or message this long before and after it, or its end is nobody's promise.
+const UNDISTURBED: Duration = Duration::from_secs(35);
+
+/// What a run is made of.
+#[derive(Clone, Copy, Debug)]
+pub struct Scenario {
+    /// Decides everything else.
+    pub seed: u64,
+    /// Functions die now and then.
+    pub with_kills: bool,
+    /// A broken rule, to see that it is found.
+    pub sabotage: Option<Sabotage>,
+}
+
+/// What came out.
+pub struct Outcome {
+    /// What was broken; empty when all is well.
+    pub violations: Vec<String>,
+    /// What happened.
+    pub trace: Trace,
+    /// Calls and messages that had to succeed, and did or did not.
+    pub promised: u64,
+    /// Registrations that succeeded at least once.
+    pub registered: u64,
+    /// Calls released.
+    pub released: u64,
+}
+
+/// A call or message, to be judged at the end.
+struct Attempt {
+    at: Instant,
+    call: String,
+    from: usize,
+    to: Option<usize>,
+    /// What is promised when nothing disturbs it.
+    promise: Promise,
+}
+
+enum Promise {
+    Success,
+    Refusal(&'static [u16]),
+    Nothing,
+}
+
+/// One instant at which something about a party changed.
+struct Disturbance {
+    at: Instant,
+    /// `None`: a function died, which disturbs all.
+    device: Option<usize>,
+}
+
+impl Scenario {
+    /// Runs it.
+    pub fn run(self) -> Outcome {
+        let mut run = Run::new(self);
+        run.give_orders();
+        run.world.run_for(REST);
+        run.judge();
+        let World { checkers, trace, .. } = run.world;
+        Outcome {
+            violations: checkers.violations().to_vec(),
+            trace,
+            promised: run.promised,
+            registered: checkers.registrations.values().filter(|end| **end == End::Success).count() as u64,
+            released: checkers.released,
+        }
+    }
+}
+
+struct Run {
+    scenario: Scenario,
+    world: World,
+    random: StdRng,
+    attempts: Vec<Attempt>,
+    disturbances: Vec<Disturbance>,
+    promised: u64,
+}
+
+impl Run {
+    fn new(scenario: Scenario) -> Run {
+        let mut random = StdRng::seed_from_u64(scenario.seed ^ 0x7363_656e_6172_696f);
+        let is_bad_network = random.random_bool(0.5);
+        let access = Link {
+            delay_min: Duration::from_millis(random.random_range(1..10)),
+            delay_max: Duration::from_millis(if is_bad_network { random.random_range(10..60) } else { 10 }),
+            loss: if is_bad_network { random.random_range(0.0..0.05) } else { 0.0 },
+            duplication: if is_bad_network { random.random_range(0.0..0.05) } else { 0.0 },
+        };
+        let mut world = World::new(scenario.seed, access, scenario.sabotage);
+        let count = random.random_range(3..8);
+        let mut records = Vec::new();
+        for number in 0..count {
+            let (device, record) = subscriber(number, &mut random);
+            records.push(record);
+            world.add_device(device);
+        }
+        let put = world.command(FunctionKind::Hss, "subscriber.put", format!("[{}]", records.join(",")));
+        if let Err(reason) = put {
+            world.checkers.violate(format!("the HSS refused the subscribers: {reason}"));
+        }
+        Run { scenario, world, random, attempts: Vec::new(), disturbances: Vec::new(), promised: 0 }
+    }
+
+    fn give_orders(&mut self) {
+        let end = self.world.now + BUSY;
+        // Most devices are on from the beginning.
+        for number in 0..self.world.devices.len() {
+            if self.random.random_bool(0.8) {
+                self.register(number);
+            }
+            self.pause(Duration::from_millis(200));
+        }
+        self.world.run_for(Duration::from_secs(4));
+        while self.world.now < end {
+            self.order();
+            self.pause(Duration::from_secs(6));
+        }
+    }
+
+    fn pause(&mut self, most: Duration) {
+        let micros = self.random.random_range(0..most.as_micros() as u64);
+        self.world.run_for(Duration::from_micros(micros));
+    }
+
+    fn disturb(&mut self, device: Option<usize>) {
+        self.disturbances.push(Disturbance { at: self.world.now, device });
+    }
+
+    fn register(&mut self, number: usize) {
+        self.disturb(Some(number));
+        self.world.order(number, Device::register);
+    }
+
+    /// One thing somebody does.
+    fn order(&mut self) {
+        let number = self.random.random_range(0..self.world.devices.len());
+        match self.random.random_range(0..100) {
+            0..8 => self.register(number),
+            8..11 => {
+                self.disturb(Some(number));
+                self.world.order(number, Device::deregister);
+            }
+            11..14 => {
+                self.disturb(Some(number));
+                self.world.order(number, |device, now| {
+                    device.restart();
+                    device.register(now);
+                });
+            }
+            14..45 => self.message(number),
+            45..85 => self.call(number),
+            85..93 => {
+                if self.world.devices[number].is_registered(self.world.now) {
+                    self.world.order(number, |device, now| device.subscribe(now, 600));
+                }
+            }
+            _ if self.scenario.with_kills => {
+                let kinds = FunctionKind::ALL;
+                let kind = kinds[self.random.random_range(0..kinds.len())];
+                self.disturb(None);
+                self.world.kill(kind);
+            }
+            _ => {}
+        }
+    }
+
+    /// Whom to address: mostly another device, sometimes nobody.
+    fn target(&mut self, from: usize) -> (Option<usize>, String) {
+        if self.random.random_bool(0.05) {
+            return (None, format!("sip:nobody@{HOME_DOMAIN}"));
+        }
+        let to = self.random.random_range(0..self.world.devices.len());
+        if to == from {
+            return (None, format!("sip:nobody@{HOME_DOMAIN}"));
+        }
+        let uri = match self.random.random_bool(0.2) {
+            true => format!("tel:+1555000{to:04}"),
+            false => self.world.devices[to].profile().public_identity.clone(),
+        };
+        (Some(to), uri)
+    }
+
+    fn message(&mut self, from: usize) {
+        let (to, uri) = self.target(from);
+        let promise = self.promise(from, to);
+        let body = format!("hello from {from}");
+        let call = self.world.order(from, |device, now| device.message(now, &uri, &body));
+        self.attempts.push(Attempt { at: self.world.now, call, from, to, promise });
+    }
+
+    fn call(&mut self, from: usize) {
+        let (to, uri) = self.target(from);
+        if self.world.devices[from].calls().next().is_some() {
+            return;
+        }
+        let mut promise = self.promise(from, to);
+        if let (Some(to), Promise::Success) = (to, &promise) {
+            match self.world.devices[to].profile().callee.answer {
+                AnswerBehaviour::Busy => promise = Promise::Refusal(&[486]),
+                AnswerBehaviour::Never => promise = Promise::Refusal(&[487]),
+                AnswerBehaviour::Accept => {}
+            }
+        }
+        let call = self.world.order(from, |device, now| device.call(now, &uri));
+        let at = self.world.now;
+        self.world.run_for(Duration::from_secs(5));
+        let is_up = self.world.checkers.ends.get(&call) == Some(&End::Success);
+        if is_up && self.random.random_bool(0.4) {
+            let method = if self.random.random_bool(0.5) { Method::Update } else { Method::Invite };
+            self.world.order(from, |device, now| device.send_in_call(now, &call, method));
+            self.world.run_for(Duration::from_secs(3));
+        }
+        // A call that is not answered within these 5 s is given up by its caller (CANCEL).
+        let ender = match to.filter(|_| is_up && self.random.random_bool(0.5)) {
+            Some(to) => to,
+            None => from,
+        };
+        if !is_up && matches!(promise, Promise::Success) {
+            // Lossy access may make it slow; a CANCEL then decides.
+            promise = Promise::Nothing;
+        }
+        self.world.order(ender, |device, now| device.hang_up(now, &call));
+        self.attempts.push(Attempt { at, call, from, to, promise });
+    }
+
+    /// What is promised to a request between these two as they are now.
+    fn promise(&self, from: usize, to: Option<usize>) -> Promise {
+        let now = self.world.now;
+        let is_registered = |number: usize| self.world.devices[number].is_registered(now);
+        match to {
+            _ if !is_registered(from) => Promise::Refusal(&[403]),
+            None => Promise::Refusal(&[404]),
+            Some(to) if !is_registered(to) => Promise::Refusal(&[480]),
+            Some(_) => Promise::Success,
+        }
+    }
+
+    fn judge(&mut self) {
+        self.judge_attempts();
+        self.judge_leaks();
+        self.judge_registrations();
+    }
+
+    fn judge_attempts(&mut self) {
+        for attempt in std::mem::take(&mut self.attempts) {
+            let parties = [Some(attempt.from), attempt.to];
+            let is_disturbed = self.disturbances.iter().any(|disturbance| {
+                let is_near = disturbance.at + UNDISTURBED > attempt.at && attempt.at + UNDISTURBED > disturbance.at;
+                is_near && (disturbance.device.is_none() || parties.contains(&disturbance.device))
+            });
+            let end = self.world.checkers.ends.get(&attempt.call).cloned();
+            let call = &attempt.call;
+            let Some(end) = end else {
+                self.world.checkers.violate(format!("{call} of ue{} never came to an end", attempt.from));
+                continue;
+            };
+            if is_disturbed {
+                continue;
+            }
+            self.promised += 1;
+            let is_kept = match (&attempt.promise, &end) {
+                (Promise::Nothing, _) | (Promise::Success, End::Success) => true,
+                (Promise::Refusal(statuses), End::Failure(Failure::Refused(status))) => statuses.contains(status),
+                _ => false,
+            };
+            if !is_kept {
+                let wanted = match attempt.promise {
+                    Promise::Success => "success".to_owned(),
+                    Promise::Refusal(statuses) => format!("{statuses:?}"),
+                    Promise::Nothing => "anything".to_owned(),
+                };
+                let at = attempt.at.as_micros() / 1000;
+                self.world.checkers.violate(format!("{call} of ue{} at {at} ms: {end:?}, promised: {wanted}", attempt.from));
+            }
+        }
+        if !self.scenario.with_kills {
+            for (call, failure) in self.world.checkers.release_failures.clone() {
+                self.world.checkers.violate(format!("BYE of {call} failed: {failure:?}"));
+            }
+        }
+    }
+
+    /// Nothing is left of what has ended.
+    fn judge_leaks(&mut self) {
+        for (kind, (servers, clients)) in self.world.transactions() {
+            if servers + clients > 0 {
+                let text = format!("{} still holds {servers} server and {clients} client transactions", kind.as_str());
+                self.world.checkers.violate(text);
+            }
+        }
+        for number in 0..self.world.devices.len() {
+            let calls: Vec<_> = self.world.devices[number].calls().cloned().collect();
+            if !calls.is_empty() && !self.scenario.with_kills {
+                self.world.checkers.violate(format!("ue{number} is still in calls {calls:?}"));
+            }
+        }
+    }
+
+    /// Device and HSS agree on who is registered.
+    fn judge_registrations(&mut self) {
+        if self.scenario.with_kills {
+            return;
+        }
+        for number in 0..self.world.devices.len() {
+            let profile = self.world.devices[number].profile();
+            let selector = format!("{{\"privateIdentity\":\"{}\"}}", profile.private_identity);
+            let is_registered = self.world.devices[number].is_registered(self.world.now);
+            let has_failed = matches!(self.world.checkers.registrations.get(&number), Some(End::Failure(_)));
+            let at_hss = match self.world.command(FunctionKind::Hss, "subscriber.get", selector) {
+                Ok(document) => String::from_utf8_lossy(&document).contains("\"state\":\"registered\""),
+                Err(reason) => {
+                    self.world.checkers.violate(format!("subscriber.get: {reason}"));
+                    continue;
+                }
+            };
+            if has_failed {
+                self.world.checkers.violate(format!("the last registration of ue{number} failed"));
+            } else if is_registered != at_hss {
+                let text = format!("ue{number} believes registered={is_registered}, the HSS says {at_hss}");
+                self.world.checkers.violate(text);
+            }
+        }
+    }
+}
+
+/// A device and its record for the HSS.
+fn subscriber(number: usize, random: &mut StdRng) -> (Device, String) {
+    let is_sim = random.random_bool(0.6);
+    let user = format!("ue{number}");
+    let mut bytes = || -> [u8; 16] { random.random() };
+    let (key, opc) = (bytes(), bytes());
+    let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
+    let (credentials, record) = if is_sim {
+        let secrets = Secrets { key: Key::new(key), opc: Opc(Key::new(opc)) };
+        (
+            Credentials::sim(secrets),
+            format!("\"aka\":{{\"k\":\"{}\",\"opc\":\"{}\",\"amf\":\"8000\"}}", hex(&key), hex(&opc)),
+        )
+    } else {
+        let password = format!("secret-{number}");
+        (Credentials::Digest { password: password.clone() }, format!("\"digest\":{{\"password\":\"{password}\"}}"))
+    };
+    let answer = match random.random_range(0..10) {
+        0 => AnswerBehaviour::Busy,
+        1 => AnswerBehaviour::Never,
+        _ => AnswerBehaviour::Accept,
+    };
+    let callee = Callee {
+        ring: Duration::from_millis(random.random_range(0..1500)),
+        answer,
+        is_ringing_reliable: random.random_bool(0.3),
+    };
+    let profile = Profile {
+        private_identity: format!("{user}@{HOME_DOMAIN}"),
+        public_identity: format!("sip:{user}@{HOME_DOMAIN}"),
+        home_domain: HOME_DOMAIN.into(),
+        credentials,
+        address: format!("10.1.0.{}:5060", number + 1).parse().expect("an address written here"),
+        pcscf: PCSCF.parse().expect("an address"),
+        is_reliable: false,
+        timers: Timers::default(),
+        registration_seconds: 3600,
+        callee,
+    };
+    let record = format!(
+        "{{\"privateIdentity\":\"{}\",\"publicIdentities\":[{{\"uri\":\"{}\"}},{{\"uri\":\"tel:+1555000{number:04}\"}}],{record}}}",
+        profile.private_identity, profile.public_identity
+    );
+    (Device::new(profile, random.random()), record)
+}

@@ -1,2 +1,29 @@
-//! (being written)
-fn main() {}
+//! The `evertone` binary: custom resources in, running network functions out.
+//!
+//! ```text
+//!   cli ──API socket──▶ rest ─▶ watch ─▶ reconcile: observe ─▶ validate ─▶ plan ─▶ apply ─▶ report
+//!                                             ▲                                      │
+//!                                 cloud events, health ◀────── functions ◀───────────┘
+//! ```
+
+#![forbid(unsafe_code)]
+
+mod apply;
+mod cli;
+mod controller;
+mod health;
+mod history;
+mod http;
+mod observe;
+mod places;
+mod reconcile;
+mod report;
+mod rest;
+mod secrets;
+mod watch;
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    cli::main()
+}

@@ -5,6 +5,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Time;
+use k8s_openapi::jiff::Timestamp;
 
 /// What is, as far as the controller knows.
 #[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq, KubeSchema)]
@@ -27,6 +29,22 @@ impl IMSCoreStatus {
     /// The condition of type `kind`.
     pub fn condition(&self, kind: &str) -> Option<&Condition> {
         self.conditions.iter().find(|condition| condition.type_ == kind)
+    }
+
+    /// Sets the condition of type `kind`; the time of its transition moves only with its truth.
+    pub fn set_condition(&mut self, kind: &str, is_true: bool, reason: &str, message: &str, now: Timestamp) {
+        let status = if is_true { "True" } else { "False" };
+        let before = self.condition(kind).filter(|before| before.status == status);
+        let condition = Condition {
+            type_: kind.into(),
+            status: status.into(),
+            reason: reason.into(),
+            message: message.into(),
+            observed_generation: Some(self.observed_generation),
+            last_transition_time: before.map_or(Time(now), |before| before.last_transition_time.clone()),
+        };
+        self.conditions.retain(|other| other.type_ != kind);
+        self.conditions.push(condition);
     }
 
     /// Does the core serve?

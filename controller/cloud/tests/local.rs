@@ -170,7 +170,7 @@ async fn a_new_binary_is_used_when_an_operator_asks_and_not_before() {
     world.reconcile(&mut cloud, &world.desired()).await.expect("up");
     world.install(FunctionKind::Hss, &format!("# better\n{LIVES}"));
     assert_eq!(world.reconcile(&mut cloud, &world.desired()).await.expect("looks"), 0);
-    cloud.refresh_binaries();
+    cloud.begin_anew();
     assert_eq!(world.reconcile(&mut cloud, &world.desired()).await.expect("upgrades"), 2, "stop and start");
     world.reconcile(&mut cloud, &Desired::default()).await.expect("down");
 }

@@ -106,6 +106,11 @@ impl Tracked {
         pause
     }
 
+    /// Forgets earlier failures.
+    pub(super) fn begin_anew(&mut self) {
+        (self.restarts, self.pause_until) = (Restarts::default(), None);
+    }
+
     pub(super) fn kill(&mut self, reason: &str) -> Result<(), CloudError> {
         self.killed_for = Some(reason.to_owned());
         match &self.running {

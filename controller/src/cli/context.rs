@@ -1,0 +1,55 @@
+//! What every verb needs to know: where the core lives, where its binaries are, how this program is called.
+
+use std::path::PathBuf;
+
+use anyhow::{Context as _, Result};
+use plan::names::Places;
+
+use crate::controller::Options;
+use crate::places::Surroundings;
+
+/// See the module.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Where the core lives.
+    pub places: Places,
+    /// Where the functions' binaries lie.
+    pub binaries: PathBuf,
+    /// The state directory, when the user chose one: to be handed on.
+    pub chosen: Option<PathBuf>,
+}
+
+impl Context {
+    /// Takes the options; what they leave open the environment decides.
+    pub fn new(state_directory: Option<PathBuf>, binaries: Option<PathBuf>) -> Result<Context> {
+        let places = Surroundings::read(state_directory.clone()).places()?;
+        let chosen = state_directory.map(|_| places.state_directory.clone());
+        let binaries = match binaries {
+            Some(binaries) => {
+                std::path::absolute(binaries).context("the binaries' directory is not a path")?
+            }
+            None => {
+                let own = std::env::current_exe().context("this program does not know where it lies")?;
+                own.parent().context("this program lies nowhere")?.to_owned()
+            }
+        };
+        Ok(Context { places, binaries, chosen })
+    }
+
+    /// How to start a controller.
+    pub fn options(&self, is_foreground: bool) -> Options {
+        Options { places: self.places.clone(), binaries: self.binaries.clone(), is_foreground }
+    }
+
+    /// This program with the options that find the same core again, to be pasted by the user.
+    pub fn command(&self) -> String {
+        let typed = std::env::args().next().unwrap_or_default();
+        let program = if typed.is_empty() { "evertone" } else { &typed };
+        match &self.chosen {
+            Some(chosen) if std::env::var_os("EVERTONE_STATE_DIRECTORY").is_none() => {
+                format!("{program} --state-directory {}", chosen.display())
+            }
+            _ => program.to_owned(),
+        }
+    }
+}

@@ -1,0 +1,158 @@
+//! `evertone up`: makes a resource true and returns when the core serves or has failed.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use crds::{FunctionState, IMSCore, SAMPLE};
+
+use super::context::Context;
+use super::{api, controller, demo};
+use crate::report::Document;
+use crate::{places, watch};
+
+/// Bring the core up.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The resource, an IMSCore in YAML; `-` reads standard input.
+    /// [default: the one in force, else a sample for this machine]
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Stay in the foreground; a signal stops the core.
+    #[arg(long)]
+    foreground: bool,
+    /// How long to wait for the core to serve.
+    #[arg(long, value_name = "N", default_value_t = 60)]
+    timeout_seconds: u64,
+}
+
+/// Runs the verb.
+pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
+    let (file, text) = resource(context, &arguments)?;
+    places::create(&context.places)?;
+    let inputs = watch::inputs(&context.places)?;
+    // Before anything is touched: a wrong file leaves a running core alone.
+    if let Err(mistakes) = watch::validate(&file, &text, &inputs) {
+        bail!("{mistakes}");
+    }
+    if !arguments.foreground {
+        api::ensure_controller(context).await?;
+        return bring_up(context, &file, &text, &arguments).await;
+    }
+    if crate::controller::holder(&context.places).is_some() {
+        bail!(
+            "a controller runs in the background already: `{} down` stops the core first",
+            context.command()
+        );
+    }
+    controller::start_log();
+    let bring_up = async {
+        while !matches!(api::status(context).await, Ok(Some(_))) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if let Err(error) = bring_up(context, &file, &text, &arguments).await {
+            eprintln!("evertone: {error:#}");
+        }
+        std::future::pending::<()>().await;
+    };
+    tokio::select! {
+        ended = crate::controller::run(context.options(true)) => ended.map(|()| ExitCode::SUCCESS),
+        () = bring_up => Ok(ExitCode::SUCCESS),
+    }
+}
+
+/// Which resource: the file named, else the one in force, else the sample.
+fn resource(context: &Context, arguments: &Arguments) -> Result<(String, String)> {
+    match &arguments.file {
+        Some(path) if path.as_os_str() == "-" => {
+            let text = std::io::read_to_string(std::io::stdin()).context("cannot read standard input")?;
+            Ok(("standard input".into(), text))
+        }
+        Some(path) => {
+            let text =
+                std::fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+            Ok((path.display().to_string(), text))
+        }
+        None => match watch::accepted_text(&context.places) {
+            Some(text) => Ok((context.places.accepted_resource().display().to_string(), text)),
+            None => Ok(("the built-in sample".into(), SAMPLE.to_owned())),
+        },
+    }
+}
+
+async fn bring_up(context: &Context, file: &str, text: &str, arguments: &Arguments) -> Result<ExitCode> {
+    let accepted = api::apply(context, file, text).await?;
+    let document = wait(context, accepted.generation, Duration::from_secs(arguments.timeout_seconds)).await?;
+    let core = document.core.context("the controller has forgotten the core")?;
+    let domain = &core.spec.home_domain;
+    match accepted.changes.len() {
+        0 => println!("the core {domain} was up already; nothing had to change"),
+        _ => println!("the core {domain} is up, as {file} asks"),
+    }
+    print_addresses(&core);
+    print_hints(context, &core)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until the core serves, or until something is wrong that will not mend by itself.
+async fn wait(context: &Context, generation: i64, patience: Duration) -> Result<Document> {
+    let begun = Instant::now();
+    loop {
+        let document = api::status(context).await?.context("the controller ended; see `logs controller`")?;
+        let status = document.core.as_ref().and_then(|core| core.status.as_ref());
+        if let Some(status) = status.filter(|status| status.observed_generation >= generation) {
+            if status.is_ready() {
+                return Ok(document);
+            }
+            let say = |condition: &str| status.condition(condition).map(|found| found.message.clone());
+            let is_degraded = status.condition("Degraded").is_some_and(|found| found.status == "True");
+            let hint = format!(
+                "the controller keeps trying: `{0} status` shows it, `{0} down` ends it",
+                context.command()
+            );
+            if is_degraded {
+                bail!("the core is not up: {}\n{hint}", say("Degraded").unwrap_or_default());
+            }
+            if begun.elapsed() > patience {
+                let seconds = patience.as_secs();
+                bail!(
+                    "the core does not serve after {seconds} s: {}\n{hint}",
+                    say("Ready").unwrap_or_default()
+                );
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+fn print_addresses(core: &IMSCore) {
+    let functions = core.status.iter().flat_map(|status| &status.functions);
+    for function in functions.filter(|function| function.state == FunctionState::Ready) {
+        let (name, purpose) = match function.name.as_str() {
+            "pcscf" => ("P-CSCF", "phones register here, UDP and TCP"),
+            "icscf" => ("I-CSCF", "entry of the home network, UDP and TCP"),
+            "scscf" => ("S-CSCF", "UDP and TCP"),
+            _ => ("HSS", "Diameter Cx, TCP"),
+        };
+        println!("  {name:<7} {:<32} {purpose}", function.addresses.join("  "));
+    }
+}
+
+fn print_hints(context: &Context, core: &IMSCore) -> Result<()> {
+    let (command, domain) = (context.command(), &core.spec.home_domain);
+    let entry = core
+        .status
+        .iter()
+        .flat_map(|status| &status.functions)
+        .find(|function| function.name == "pcscf")
+        .and_then(|function| function.addresses.first())
+        .context("the P-CSCF has no address")?;
+    let demo = demo::write(&context.places, domain)?;
+    println!("\nadd a subscriber for a softphone (user alice, domain {domain}, proxy {entry}):");
+    println!("  {command} subscriber add alice@{domain} --password SECRET");
+    println!("try it with SIPp (three demo subscribers register):");
+    println!("  {command} subscriber import {} && {}", demo.subscribers.display(), demo.sipp(entry));
+    println!("\n`{command} status` shows how it is, `{command} down` stops it");
+    Ok(())
+}

@@ -1,0 +1,277 @@
+//! The controller: one thread, one queue, one core. Not in the path of any call: it may die and come back.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail};
+use cloud::{Cloud, CloudEvent, Local};
+use crds::IMSCoreStatus;
+use jiff::Timestamp;
+use node::config::FunctionKind;
+use plan::names::Places;
+use rustix::fs::FlockOperation;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+use crate::health::{self, Health, Probe};
+use crate::history::History;
+use crate::report::{About, Published};
+use crate::watch::{self, Accepted, Ask, Validated};
+use crate::{places, report, rest};
+
+/// How the controller was started.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Where the core lives.
+    pub places: Places,
+    /// Where the functions' binaries lie.
+    pub binaries: PathBuf,
+    /// In the foreground a signal stops the core; in the background it ends only the controller.
+    pub is_foreground: bool,
+}
+
+/// How long a held function stays down at most: the holder may have died.
+const HOLD_MAX: Duration = Duration::from_secs(120);
+/// The controller looks at the world at least this often, even when nothing happened.
+const RESYNC: Duration = Duration::from_secs(5);
+
+/// The state of the controller; each phase of a reconcile is a file of its own.
+pub struct Controller {
+    pub(crate) places: Places,
+    pub(crate) cloud: Local,
+    pub(crate) accepted: Option<Validated>,
+    pub(crate) held: BTreeMap<FunctionKind, Instant>,
+    pub(crate) health: BTreeMap<FunctionKind, Health>,
+    pub(crate) failures: BTreeMap<FunctionKind, String>,
+    pub(crate) history: History,
+    pub(crate) status: IMSCoreStatus,
+    pub(crate) published: Published,
+    pub(crate) about: About,
+    asks: mpsc::Receiver<Ask>,
+    probes: mpsc::Receiver<Probe>,
+    /// Held while this controller lives: there is one for each core.
+    _lock: std::fs::File,
+}
+
+/// Runs a controller until it is told to end.
+pub async fn run(options: Options) -> Result<()> {
+    places::create(&options.places)?;
+    let lock = lock(&options.places)?;
+    let (ask, asks) = mpsc::channel(64);
+    let (probe, probes) = mpsc::channel(64);
+    let published = Published::default();
+    let socket = options.places.controller_socket();
+    let listener = rest::bind(&socket)?;
+    tokio::spawn(rest::serve(listener, published.clone(), ask));
+    for kind in FunctionKind::ALL {
+        tokio::spawn(health::watch(kind, options.places.admin_socket(kind), probe.clone()));
+    }
+    let mut controller = Controller {
+        cloud: Local::new(options.places.clone(), options.binaries.clone()),
+        accepted: None,
+        held: BTreeMap::new(),
+        health: BTreeMap::new(),
+        failures: BTreeMap::new(),
+        history: History::open(options.places.state_directory.join("history.json")),
+        status: report::unknown(),
+        published,
+        about: about(),
+        asks,
+        probes,
+        _lock: lock,
+        places: options.places,
+    };
+    controller.history.note(None, "ControllerStarted", format!("as process {}", std::process::id()));
+    controller.take_up();
+    controller.reconcile().await;
+    controller.turn(options.is_foreground).await
+}
+
+impl Controller {
+    /// Takes up the resource that was accepted last: after a reboot or a crash it is still what should be.
+    fn take_up(&mut self) {
+        let Some(text) = watch::accepted_text(&self.places) else { return };
+        let generation = watch::accepted_generation(&self.places);
+        let file = self.places.accepted_resource().display().to_string();
+        let inputs = watch::inputs(&self.places).map_err(|error| format!("{error:#}"));
+        match inputs.and_then(|inputs| watch::validate(&file, &text, &inputs)) {
+            Ok(mut validated) => {
+                validated.object.metadata.generation = Some(generation);
+                self.accepted = Some(validated);
+            }
+            Err(mistakes) => self.history.note(None, "Refused", mistakes),
+        }
+    }
+
+    async fn turn(&mut self, is_foreground: bool) -> Result<()> {
+        let mut terminate = signal(SignalKind::terminate())?;
+        let mut interrupt = signal(SignalKind::interrupt())?;
+        let mut hang_up = signal(SignalKind::hangup())?;
+        loop {
+            let wake = self.next_wake();
+            tokio::select! {
+                event = self.cloud.next_event() => self.on_cloud_event(event).await,
+                Some(probe) = self.probes.recv() => self.on_probe(&probe),
+                Some(ask) = self.asks.recv() => {
+                    if self.on_ask(ask).await {
+                        return Ok(());
+                    }
+                }
+                () = tokio::time::sleep(wake) => {
+                    self.end_holds(Instant::now());
+                    self.cloud.rotate_logs();
+                    self.reconcile().await;
+                }
+                _ = hang_up.recv() => {}
+                _ = terminate.recv() => break,
+                _ = interrupt.recv() => break,
+            }
+        }
+        if is_foreground {
+            self.stop().await;
+        } else {
+            self.history.note(None, "ControllerStopped", "by a signal; the functions go on");
+            // What is removed cannot mislead; a socket that nobody serves would.
+            let _ = std::fs::remove_file(self.places.controller_socket());
+        }
+        Ok(())
+    }
+
+    fn next_wake(&self) -> Duration {
+        let now = Instant::now();
+        let pauses = FunctionKind::ALL.into_iter().filter_map(|kind| self.cloud.pause_until(kind));
+        let holds = self.held.values().copied();
+        let next = pauses.filter(|until| *until > now).chain(holds).min();
+        next.map_or(RESYNC, |until| until.saturating_duration_since(now).min(RESYNC))
+    }
+
+    async fn on_cloud_event(&mut self, event: CloudEvent) {
+        let CloudEvent::Exited { kind, reason, pause, .. } = event;
+        self.health.remove(&kind);
+        let then = match pause.is_zero() {
+            true => "starting it again".to_owned(),
+            false => format!("starting it again in {:.1} s", pause.as_secs_f64()),
+        };
+        self.history.note(Some(kind), "Exited", format!("{reason}; {then}"));
+        self.reconcile().await;
+    }
+
+    fn on_probe(&mut self, probe: &Probe) {
+        let Some(health) = self.health.get_mut(&probe.kind) else { return };
+        let has_changed = health.on_probe(probe);
+        if let Some(reason) = health.hangs(Instant::now()) {
+            self.history.note(Some(probe.kind), "Hung", reason.as_str());
+            if let Err(error) = self.cloud.kill(probe.kind, &reason) {
+                tracing::warn!(%error, "a function that hangs could not be killed");
+            }
+        }
+        if has_changed {
+            self.report();
+        }
+    }
+
+    /// Says whether the controller is to end.
+    async fn on_ask(&mut self, ask: Ask) -> bool {
+        // Who asked may be gone by the time of the answer: then nobody needs it.
+        match ask {
+            Ask::Apply { file, text, answer } => drop(answer.send(self.accept(&file, &text).await)),
+            Ask::Hold { kind, answer } => {
+                self.held.insert(kind, Instant::now() + HOLD_MAX);
+                self.reconcile().await;
+                let _ = answer.send(());
+            }
+            Ask::Release { kind, answer } => {
+                self.held.remove(&kind);
+                self.reconcile().await;
+                let _ = answer.send(());
+            }
+            Ask::Stop { answer } => {
+                self.stop().await;
+                let _ = answer.send(());
+                // The answer leaves on a task of its own.
+                tokio::time::sleep(Duration::from_millis(50)).await;
+                return true;
+            }
+        }
+        false
+    }
+
+    async fn accept(&mut self, file: &str, text: &str) -> Result<Accepted, String> {
+        let inputs = watch::inputs(&self.places).map_err(|error| format!("{error:#}"))?;
+        let mut validated = watch::validate(file, text, &inputs).inspect_err(|mistakes| {
+            self.history.note(None, "Refused", mistakes.as_str());
+        })?;
+        let before = self.accepted.as_ref().map(|accepted| &accepted.object.spec);
+        let is_new = before != Some(&validated.object.spec);
+        let generation = watch::accepted_generation(&self.places) + i64::from(is_new);
+        watch::keep(&self.places, text, generation)
+            .map_err(|error| format!("{:#}", anyhow::Error::from(error)))?;
+        validated.object.metadata.generation = Some(generation);
+        self.accepted = Some(validated);
+        self.cloud.begin_anew();
+        self.failures.clear();
+        if is_new {
+            self.history.note(None, "Applied", format!("generation {generation} from {file}"));
+        }
+        let applied = self.reconcile().await;
+        Ok(Accepted { generation, changes: applied.changes })
+    }
+
+    /// Brings the core down and removes what was only of use while it ran.
+    async fn stop(&mut self) {
+        self.accepted = None;
+        self.reconcile().await;
+        self.history.note(None, "Stopped", "the core is down");
+        clean(&self.places);
+    }
+
+    fn end_holds(&mut self, now: Instant) {
+        self.held.retain(|_, until| *until > now);
+    }
+}
+
+/// The process of the controller that holds the lock, if one does.
+pub fn holder(places: &Places) -> Option<i32> {
+    let path = places.run_directory.join("controller.lock");
+    let file = std::fs::OpenOptions::new().read(true).write(true).open(&path).ok()?;
+    match rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive) {
+        Ok(()) => None,
+        Err(_) => std::fs::read_to_string(&path).ok()?.trim().parse().ok(),
+    }
+}
+
+/// Removes the run directory with what is known to be in it.
+pub fn clean(places: &Places) {
+    // A file that is gone already is as good as one removed; a foreign file keeps the directory.
+    let _ = std::fs::remove_file(places.controller_socket());
+    let _ = std::fs::remove_file(places.run_directory.join("controller.lock"));
+    let _ = std::fs::remove_dir(&places.run_directory);
+}
+
+fn lock(places: &Places) -> Result<std::fs::File> {
+    use std::io::Write;
+    let path = places.run_directory.join("controller.lock");
+    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(&path);
+    let mut file = file.with_context(|| format!("cannot open {}", path.display()))?;
+    if rustix::fs::flock(&file, FlockOperation::NonBlockingLockExclusive).is_err() {
+        bail!("another controller runs this core already ({} is locked)", path.display());
+    }
+    // So that a controller that hangs can be found.
+    file.set_len(0).and_then(|()| write!(file, "{}", std::process::id())).context("cannot write the lock")?;
+    Ok(file)
+}
+
+fn about() -> About {
+    About {
+        pid: std::process::id(),
+        since: Timestamp::now(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        binary: own_mark(),
+    }
+}
+
+/// The mark of the program that runs.
+pub fn own_mark() -> String {
+    std::env::current_exe().ok().and_then(|path| cloud::local::binary_mark(&path)).unwrap_or_default()
+}

@@ -1,0 +1,41 @@
+//! One look at the object: observe, validate, plan, apply, report. Level-triggered: it needs no memory of what happened.
+
+use plan::{Desired, plan};
+
+use crate::apply::Applied;
+use crate::controller::Controller;
+
+impl Controller {
+    /// Makes the world a step more like the resource; says what was done.
+    pub(crate) async fn reconcile(&mut self) -> Applied {
+        let observed = match self.observe().await {
+            Ok(observed) => observed,
+            Err(error) => {
+                self.history.note(None, "ObserveFailed", format!("{:#}", anyhow::Error::from(error)));
+                self.report();
+                return Applied::default();
+            }
+        };
+        let actions = plan(&self.desired_now(), &observed, &self.places);
+        let applied = self.apply(&actions).await;
+        for (kind, failure) in &applied.failures {
+            self.failures.insert(*kind, failure.clone());
+        }
+        for action in &actions {
+            if let plan::Action::Start { process } = action
+                && !applied.failures.contains_key(&process.kind)
+            {
+                self.failures.remove(&process.kind);
+            }
+        }
+        self.report();
+        applied
+    }
+
+    /// What was validated when the resource was accepted, without what is held back at the moment.
+    fn desired_now(&self) -> Desired {
+        let mut desired = self.accepted.as_ref().map(|accepted| accepted.desired.clone()).unwrap_or_default();
+        desired.processes.retain(|kind, _| !self.held.contains_key(kind));
+        desired
+    }
+}

@@ -1,0 +1,178 @@
+//! The last phase: conditions, states and happenings for people. The only writer of status.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use crds::{FunctionState, FunctionStatus, IMSCore, IMSCoreStatus, LastExit};
+use jiff::Timestamp;
+use node::config::FunctionKind;
+use serde::{Deserialize, Serialize};
+
+use crate::controller::Controller;
+use crate::health::State;
+use crate::history::Happening;
+
+/// What the API shows.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Document {
+    /// The resource with its status; none before the first was accepted.
+    pub core: Option<IMSCore>,
+    /// What happened, oldest first.
+    pub events: Vec<Happening>,
+    /// Who reports.
+    pub controller: Option<About>,
+}
+
+/// The controller itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct About {
+    /// Its process.
+    pub pid: u32,
+    /// Since when it runs.
+    pub since: Timestamp,
+    /// The program's version.
+    pub version: String,
+    /// The mark of its binary: another one means that it is out of date.
+    pub binary: String,
+}
+
+/// The latest document, shared with the API.
+#[derive(Clone, Default)]
+pub struct Published(Arc<Mutex<Option<Document>>>);
+
+impl Published {
+    /// The latest document.
+    pub fn read(&self) -> Option<Document> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn write(&self, document: Document) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(document);
+    }
+}
+
+/// So many fast ends in a row are no accident any more.
+const FAST_ENDS_ALARMING: u32 = 3;
+
+impl Controller {
+    /// Works out the status and publishes it.
+    pub(crate) fn report(&mut self) {
+        let now = Timestamp::now();
+        let functions: Vec<FunctionStatus> = FunctionKind::ALL.map(|kind| self.function(kind, now)).to_vec();
+        self.note_changes(&functions);
+        let generation = self.accepted.as_ref().and_then(|accepted| accepted.object.metadata.generation);
+        self.status.observed_generation = generation.unwrap_or(0);
+        self.status.functions = functions;
+        self.set_conditions(now);
+        let core = self.accepted.as_ref().map(|accepted| {
+            let mut object = accepted.object.clone();
+            object.status = Some(self.status.clone());
+            object
+        });
+        let events = self.history.happenings().cloned().collect();
+        self.published.write(Document { core, events, controller: Some(self.about.clone()) });
+    }
+
+    fn function(&self, kind: FunctionKind, now: Timestamp) -> FunctionStatus {
+        let record = self.cloud.record(kind);
+        let health = self.health.get(&kind);
+        let is_desired = self.accepted.is_some() && !self.held.contains_key(&kind);
+        let is_backing_off = self.cloud.pause_until(kind).is_some_and(|until| until > Instant::now());
+        let state = match health.map(|health| &health.state) {
+            Some(State::Ready) => FunctionState::Ready,
+            Some(State::NotReady) => FunctionState::NotReady,
+            Some(State::Starting) => FunctionState::Starting,
+            None if !is_desired => FunctionState::Stopped,
+            None if is_backing_off => FunctionState::BackingOff,
+            None => FunctionState::Starting,
+        };
+        let last_end = record.and_then(|record| record.last_end.as_ref());
+        let message = match (state, health, self.failures.get(&kind)) {
+            (FunctionState::Ready, ..) => String::new(),
+            (_, _, Some(failure)) => failure.clone(),
+            (FunctionState::BackingOff, ..) => last_end.map(|end| end.reason.clone()).unwrap_or_default(),
+            (FunctionState::Stopped, ..) if self.held.contains_key(&kind) => {
+                "its store is being copied".into()
+            }
+            (_, Some(health), None) => health.detail.clone(),
+            (_, None, None) => String::new(),
+        };
+        let before = self.status.functions.iter().find(|before| before.name == kind.as_str());
+        let since = before.filter(|before| before.state == state).and_then(|before| before.since.clone());
+        let process = self.accepted.as_ref().and_then(|accepted| accepted.desired.processes.get(&kind));
+        FunctionStatus {
+            name: kind.as_str().into(),
+            state,
+            pid: health.and(record).map(|record| i64::from(record.pid)),
+            restarts: record.map_or(0, |record| i32::try_from(record.restarts).unwrap_or(i32::MAX)),
+            last_exit: last_end.map(|end| LastExit { time: rfc3339(end.time), reason: end.reason.clone() }),
+            addresses: process
+                .iter()
+                .flat_map(|process| &process.addresses)
+                .map(ToString::to_string)
+                .collect(),
+            since: Some(since.unwrap_or_else(|| rfc3339(now))),
+            message,
+        }
+    }
+
+    fn note_changes(&mut self, functions: &[FunctionStatus]) {
+        for (kind, now) in FunctionKind::ALL.iter().zip(functions) {
+            let before = self.status.functions.iter().find(|before| before.name == now.name);
+            let changed = before.is_none_or(|before| before.state != now.state);
+            match now.state {
+                FunctionState::Ready if changed => self.history.note(Some(*kind), "Ready", "serves"),
+                FunctionState::NotReady if changed => {
+                    self.history.note(Some(*kind), "NotReady", &now.message)
+                }
+                FunctionState::BackingOff if changed => {
+                    self.history.note(Some(*kind), "BackingOff", &now.message)
+                }
+                _ => {}
+            }
+        }
+    }
+
+    fn set_conditions(&mut self, now: Timestamp) {
+        let unready = self.status.functions.iter().find(|function| function.state != FunctionState::Ready);
+        let sentence = unready.map(|function| match function.message.as_str() {
+            "" => format!("{} is {}", function.name, function.state.as_str()),
+            message => format!("{} is {}: {message}", function.name, function.state.as_str()),
+        });
+        let (reason, message) = match &sentence {
+            None => ("AllServe", "all functions serve"),
+            Some(sentence) => ("FunctionNotReady", sentence.as_str()),
+        };
+        self.status.set_condition("Ready", unready.is_none(), reason, message, now);
+        let degraded = self.degraded();
+        let (reason, message) = match &degraded {
+            None => ("AsDesired", "nothing is wrong"),
+            Some((reason, message)) => (*reason, message.as_str()),
+        };
+        self.status.set_condition("Degraded", degraded.is_some(), reason, message, now);
+    }
+
+    /// What will not mend by itself in a moment.
+    fn degraded(&self) -> Option<(&'static str, String)> {
+        if let Some((kind, failure)) = self.failures.iter().next() {
+            return Some(("FunctionCannotStart", format!("{}: {failure}", kind.as_str())));
+        }
+        FunctionKind::ALL.into_iter().find_map(|kind| {
+            let is_ready = self.health.get(&kind).is_some_and(|health| health.state == State::Ready);
+            let keeps_ending = self.cloud.fast_ends(kind) >= FAST_ENDS_ALARMING && !is_ready;
+            let end = self.cloud.record(kind).and_then(|record| record.last_end.as_ref());
+            let reason = end.map_or("no reason is known", |end| end.reason.as_str());
+            keeps_ending.then(|| ("FunctionKeepsEnding", format!("{}: {reason}", kind.as_str())))
+        })
+    }
+}
+
+/// A status before anything is known.
+pub fn unknown() -> IMSCoreStatus {
+    IMSCoreStatus::default()
+}
+
+/// To the second: nobody reads the rest.
+pub fn rfc3339(time: Timestamp) -> String {
+    time.round(jiff::Unit::Second).unwrap_or(time).to_string()
+}

@@ -142,15 +142,16 @@ mod tests {
 
     #[test]
     fn what_was_written_is_read_back() {
-        let record = Writer::default().number(300).text("a").option(Some(7_u8), |w, v| {
-            w.byte(v);
-        });
-        let bytes = {
-            record.list([1_u64, u64::MAX].into_iter(), |w, v| {
-                w.number(v);
-            });
-            record.finish()
-        };
+        let bytes = Writer::default()
+            .number(300)
+            .text("a")
+            .option(Some(7_u8), |writer, value| {
+                writer.byte(value);
+            })
+            .list([1_u64, u64::MAX].into_iter(), |writer, value| {
+                writer.number(value);
+            })
+            .finish();
         let mut reader = Reader::new(&bytes);
         assert_eq!(reader.number(), Ok(300));
         assert_eq!(reader.text().as_deref(), Ok("a"));

@@ -1,7 +1,7 @@
 //! What must hold whatever happens. Checkers sit outside the system: they see what devices see and what functions
 //! report, never their insides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bytes::Bytes;
 use node::Event;
@@ -32,7 +32,9 @@ pub struct Checkers {
     /// Registrations of each device: the last outcome.
     pub registrations: BTreeMap<usize, End>,
     /// Calls released by BYE.
-    pub released: u64,
+    pub released: BTreeSet<String>,
+    /// Calls whose BYE the S-CSCF has seen: it must, it has put itself into the route (RFC 3261 §16.6 step 4).
+    pub byes_at_scscf: BTreeSet<String>,
     /// Challenges after the first in one registration.
     pub second_challenges: u64,
     /// How the BYEs ended that did not end well.
@@ -81,7 +83,9 @@ impl Checkers {
                 self.registrations.insert(device, End::Failure(failure));
             }
             Report::Challenged { is_second: true, .. } => self.second_challenges += 1,
-            Report::Released { .. } => self.released += 1,
+            Report::Released { call, .. } => {
+                self.released.insert(call);
+            }
             Report::ReleaseFailed { call, failure } => {
                 self.release_failures.insert(call, failure);
             }
@@ -114,6 +118,11 @@ impl Checkers {
     pub fn on_event(&mut self, kind: FunctionKind, event: &Event) {
         match event {
             Event::Alarm { cause, reason } => self.violate(format!("{} alarms: {cause}: {reason}", kind.as_str())),
+            Event::SipReceived { bytes, .. } if kind == FunctionKind::Scscf && bytes.starts_with(b"BYE ") => {
+                if let Ok(message) = Message::parse(bytes.clone()) {
+                    self.byes_at_scscf.insert(message.call_id().to_owned());
+                }
+            }
             // Functions must understand each other; only devices may be wrong.
             Event::MessageRejected { cause: "malformed", reason, .. } => {
                 self.violate(format!("{} got a malformed message: {reason}", kind.as_str()));

@@ -84,7 +84,7 @@ impl Scenario {
             trace,
             promised: run.promised,
             registered: checkers.registrations.values().filter(|end| **end == End::Success).count() as u64,
-            released: checkers.released,
+            released: checkers.released.len() as u64,
         }
     }
 }
@@ -158,7 +158,7 @@ impl Run {
         let number = self.random.random_range(0..self.world.devices.len());
         match self.random.random_range(0..100) {
             0..8 => self.register(number),
-            8..11 => {
+            8..11 if self.world.devices[number].is_registered(self.world.now) => {
                 self.disturb(Some(number));
                 self.world.order(number, Device::deregister);
             }
@@ -294,6 +294,11 @@ impl Run {
                 let at = attempt.at.as_micros() / 1000;
                 self.world.checkers.violate(format!("{call} of ue{} at {at} ms: {end:?}, promised: {wanted}", attempt.from));
             }
+        }
+        let checkers = &self.world.checkers;
+        let past: Vec<_> = checkers.released.difference(&checkers.byes_at_scscf).cloned().collect();
+        for call in past {
+            self.world.checkers.violate(format!("the BYE of {call} did not come by the S-CSCF"));
         }
         if !self.scenario.with_kills {
             for (call, failure) in self.world.checkers.release_failures.clone() {

@@ -48,31 +48,9 @@ impl fmt::Debug for SecretText {
 /// By hand, because the usual message about a wrong type repeats the value.
 impl<'de> Deserialize<'de> for SecretText {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        struct Text;
-        impl serde::de::Visitor<'_> for Text {
-            type Value = SecretText;
-
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a text in quotation marks")
-            }
-
-            fn visit_str<E: serde::de::Error>(self, text: &str) -> Result<SecretText, E> {
-                Ok(SecretText(text.to_owned()))
-            }
-
-            fn visit_u64<E: serde::de::Error>(self, _: u64) -> Result<SecretText, E> {
-                Err(E::custom("a secret must be a text: put it in quotation marks"))
-            }
-
-            fn visit_i64<E: serde::de::Error>(self, _: i64) -> Result<SecretText, E> {
-                self.visit_u64(0)
-            }
-
-            fn visit_f64<E: serde::de::Error>(self, _: f64) -> Result<SecretText, E> {
-                self.visit_u64(0)
-            }
-        }
-        deserializer.deserialize_str(Text)
+        let text = String::deserialize(deserializer);
+        text.map(SecretText)
+            .map_err(|_| serde::de::Error::custom("a secret must be a text: put it in quotation marks"))
     }
 }
 

@@ -18,25 +18,27 @@ fn result_code() -> impl Strategy<Value = ResultCode> {
 }
 
 fn charging() -> impl Strategy<Value = ChargingInformation> {
-    (option::of(text()), option::of(text()), option::of(text()), option::of(text())).prop_map(|(a, b, c, d)| {
-        ChargingInformation {
+    (option::of(text()), option::of(text()), option::of(text()), option::of(text())).prop_map(
+        |(a, b, c, d)| ChargingInformation {
             primary_event_charging_function_name: a,
             secondary_event_charging_function_name: b,
             primary_charging_collection_function_name: c,
             secondary_charging_collection_function_name: d,
-        }
-    })
+        },
+    )
 }
 
 fn capabilities() -> impl Strategy<Value = ServerCapabilities> {
-    (vec(any::<u32>(), 0..4), vec(any::<u32>(), 0..4), vec(text(), 0..3))
-        .prop_map(|(mandatory, optional, server_names)| ServerCapabilities { mandatory, optional, server_names })
+    (vec(any::<u32>(), 0..4), vec(any::<u32>(), 0..4), vec(text(), 0..3)).prop_map(
+        |(mandatory, optional, server_names)| ServerCapabilities { mandatory, optional, server_names },
+    )
 }
 
 fn restoration() -> impl Strategy<Value = ScscfRestorationInfo> {
-    let subscription = (text(), text(), text(), text(), text()).prop_map(
-        |(call_id, from, to, record_route, contact)| SubscriptionInfo { call_id, from, to, record_route, contact },
-    );
+    let subscription =
+        (text(), text(), text(), text(), text()).prop_map(|(call_id, from, to, record_route, contact)| {
+            SubscriptionInfo { call_id, from, to, record_route, contact }
+        });
     let contact = (text(), text(), option::of(subscription))
         .prop_map(|(path, contact, subscription)| RestorationInfo { path, contact, subscription });
     (text(), vec(contact, 0..3))
@@ -64,15 +66,16 @@ fn assignment_type() -> impl Strategy<Value = ServerAssignmentType> {
 }
 
 fn request() -> impl Strategy<Value = Request> {
-    let user_authorization =
-        (text(), text(), text(), 0u32..3).prop_map(|(private_identity, public_identity, visited_network, value)| {
+    let user_authorization = (text(), text(), text(), 0u32..3).prop_map(
+        |(private_identity, public_identity, visited_network, value)| {
             Request::UserAuthorization(UserAuthorizationRequest {
                 private_identity,
                 public_identity,
                 visited_network,
                 authorization_type: UserAuthorizationType::from_wire(value).unwrap(),
             })
-        });
+        },
+    );
     let rand_auts = (any::<[u8; 16]>(), any::<[u8; 14]>()).prop_map(|(rand, auts)| {
         let mut both = [0; 30];
         both[..16].copy_from_slice(&rand);
@@ -93,24 +96,30 @@ fn request() -> impl Strategy<Value = Request> {
         (option::of(text()), vec(text(), 1..4), text()),
         (assignment_type(), any::<bool>(), option::of(restoration())),
     )
-        .prop_map(|((private_identity, public_identities, server_name), (assignment_type, available, restoration))| {
-            Request::ServerAssignment(ServerAssignmentRequest {
-                private_identity,
-                public_identities,
-                server_name,
-                assignment_type,
-                user_data_already_available: available,
-                restoration,
-            })
-        });
-    let location_information =
-        (text(), any::<bool>(), any::<bool>()).prop_map(|(public_identity, originating, with_capabilities)| {
+        .prop_map(
+            |(
+                (private_identity, public_identities, server_name),
+                (assignment_type, available, restoration),
+            )| {
+                Request::ServerAssignment(ServerAssignmentRequest {
+                    private_identity,
+                    public_identities,
+                    server_name,
+                    assignment_type,
+                    user_data_already_available: available,
+                    restoration,
+                })
+            },
+        );
+    let location_information = (text(), any::<bool>(), any::<bool>()).prop_map(
+        |(public_identity, originating, with_capabilities)| {
             Request::LocationInformation(LocationInformationRequest {
                 public_identity,
                 originating,
                 with_capabilities,
             })
-        });
+        },
+    );
     let registration_termination = (text(), vec(text(), 0..4), 0u32..4, option::of(text())).prop_map(
         |(private_identity, public_identities, reason, reason_info)| {
             Request::RegistrationTermination(RegistrationTerminationRequest {
@@ -151,16 +160,18 @@ fn answer() -> impl Strategy<Value = Answer> {
             (result_code(), option::of(text()), option::of(vec(any::<u8>(), 0..300))),
             (option::of(charging()), vec(text(), 0..4), vec(restoration(), 0..3)),
         )
-            .prop_map(|((result, private_identity, user_data), (charging, associated_identities, restoration))| {
-                Answer::ServerAssignment(ServerAssignmentAnswer {
-                    result,
-                    private_identity,
-                    user_data: user_data.map(Bytes::from),
-                    charging,
-                    associated_identities,
-                    restoration,
-                })
-            }),
+            .prop_map(
+                |((result, private_identity, user_data), (charging, associated_identities, restoration))| {
+                    Answer::ServerAssignment(ServerAssignmentAnswer {
+                        result,
+                        private_identity,
+                        user_data: user_data.map(Bytes::from),
+                        charging,
+                        associated_identities,
+                        restoration,
+                    })
+                }
+            ),
         (result_code(), option::of(text()), option::of(capabilities())).prop_map(
             |(result, server_name, capabilities)| {
                 Answer::LocationInformation(LocationInformationAnswer { result, server_name, capabilities })
@@ -179,17 +190,19 @@ fn envelope() -> impl Strategy<Value = Envelope> {
         (option::of(text()), option::of(text()), any::<bool>(), vec(vec(any::<u8>(), 0..20), 0..3)),
     )
         .prop_map(
-            |((session_id, hop_by_hop, end_to_end, origin_host, origin_realm), (host, realm, t, proxies))| Envelope {
-                session_id,
-                hop_by_hop,
-                end_to_end,
-                origin_host,
-                origin_realm,
-                destination_host: host,
-                destination_realm: realm,
-                is_retransmitted: t,
-                proxy_info: proxies.into_iter().map(Bytes::from).collect(),
-                repeated_identities: None,
+            |((session_id, hop_by_hop, end_to_end, origin_host, origin_realm), (host, realm, t, proxies))| {
+                Envelope {
+                    session_id,
+                    hop_by_hop,
+                    end_to_end,
+                    origin_host,
+                    origin_realm,
+                    destination_host: host,
+                    destination_realm: realm,
+                    is_retransmitted: t,
+                    proxy_info: proxies.into_iter().map(Bytes::from).collect(),
+                    repeated_identities: None,
+                }
             },
         )
 }
@@ -282,7 +295,10 @@ fn kamailios_mar_is_understood_with_etsis_avps_inside() {
     });
     let (envelope, request) = decode_request(&message).unwrap();
     let Request::MultimediaAuthentication(request) = request else { panic!("a MAR was read as {request:?}") };
-    assert_eq!(request.authentication, AuthenticationRequest { scheme: "Unknown".into(), resynchronisation: None });
+    assert_eq!(
+        request.authentication,
+        AuthenticationRequest { scheme: "Unknown".into(), resynchronisation: None }
+    );
     assert_eq!(request.server_name, "sip:scscf.example:6060");
     assert_eq!(envelope.repeated_identities, Some(("alice@example".into(), "sip:alice@example".into())));
 }
@@ -371,7 +387,8 @@ fn an_unknown_avp_without_the_m_bit_changes_nothing() {
         avps.text(avp::PUBLIC_IDENTITY, "sip:bob@example");
     });
     let (_, request) = decode_request(&message).unwrap();
-    let expected = LocationInformationRequest { public_identity: "sip:bob@example".into(), ..Default::default() };
+    let expected =
+        LocationInformationRequest { public_identity: "sip:bob@example".into(), ..Default::default() };
     assert_eq!(request, Request::LocationInformation(expected));
 }
 
@@ -402,4 +419,43 @@ fn results_are_printed_so_that_the_two_ranges_cannot_be_confused() {
     assert_eq!(ResultCode::SUCCESS.to_string(), "2001 SUCCESS");
     assert_eq!(ResultCode::FIRST_REGISTRATION.to_string(), "2001 FIRST_REGISTRATION");
     assert_eq!(ResultCode::MISSING_AVP.to_string(), "5005 MISSING_AVP");
+}
+
+/// Written down by hand from RFC 6733 §3, §4 and TS 29.229 §6.1.1.
+#[test]
+fn a_uar_is_these_bytes() {
+    let envelope = Envelope {
+        session_id: "i;1;2".to_owned(),
+        hop_by_hop: 10,
+        end_to_end: 11,
+        origin_host: "i.example".to_owned(),
+        origin_realm: "example".to_owned(),
+        destination_host: None,
+        destination_realm: Some("example".to_owned()),
+        ..Envelope::default()
+    };
+    let request = Request::UserAuthorization(UserAuthorizationRequest {
+        private_identity: "a@example".to_owned(),
+        public_identity: "sip:a@example".to_owned(),
+        visited_network: "example".to_owned(),
+        authorization_type: UserAuthorizationType::DeRegistration,
+    });
+    let expected = [
+        "010000d8 c000012c 01000000 0000000a 0000000b", // version, 216 bytes; R and P, 300; Cx; identifiers
+        "00000107 4000000d 693b313b 32000000",          // Session-Id
+        "00000104 40000020",                            // Vendor-Specific-Application-Id
+        "0000010a 4000000c 000028af",                   //   Vendor-Id
+        "00000102 4000000c 01000000",                   //   Auth-Application-Id
+        "00000115 4000000c 00000001",                   // Auth-Session-State
+        "00000108 40000011 692e6578 616d706c 65000000", // Origin-Host
+        "00000128 4000000f 6578616d 706c6500",          // Origin-Realm
+        "0000011b 4000000f 6578616d 706c6500",          // Destination-Realm
+        "00000001 40000011 61406578 616d706c 65000000", // User-Name
+        "00000259 c0000019 000028af 7369703a 61406578 616d706c 65000000", // Public-Identity
+        "00000258 c0000013 000028af 6578616d 706c6500", // Visited-Network-Identifier
+        "0000026f c0000010 000028af 00000001",          // User-Authorization-Type
+    ];
+    let expected = expected.concat().replace(' ', "");
+    let written: String = request.encode(&envelope).iter().map(|byte| format!("{byte:02x}")).collect();
+    assert_eq!(written, expected);
 }

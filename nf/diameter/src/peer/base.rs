@@ -223,3 +223,37 @@ fn request(command_code: u32, hop_by_hop: u32, end_to_end: u32) -> Header {
         end_to_end,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Written down by hand from RFC 6733 §3, §4 and §5.3.1.
+    #[test]
+    fn a_cer_is_these_bytes() {
+        let identity = Identity {
+            host: "s.example".to_owned(),
+            realm: "example".to_owned(),
+            product: "Evertone".to_owned(),
+            origin_state_id: 0x0102_0304,
+            host_ip: [192, 0, 2, 1].into(),
+        };
+        let expected = [
+            "0100009c 80000101 00000000 0000000a 0000000b", // version, 156 bytes; R, 257; application 0; identifiers
+            "00000108 40000011 732e6578 616d706c 65000000", // Origin-Host
+            "00000128 4000000f 6578616d 706c6500",          // Origin-Realm
+            "00000101 4000000e 0001c000 02010000",          // Host-IP-Address
+            "0000010a 4000000c 00000000",                   // Vendor-Id
+            "0000010d 00000010 45766572 746f6e65",          // Product-Name
+            "00000116 4000000c 01020304",                   // Origin-State-Id
+            "00000109 4000000c 000028af",                   // Supported-Vendor-Id
+            "00000104 40000020",                            // Vendor-Specific-Application-Id
+            "0000010a 4000000c 000028af",                   //   Vendor-Id
+            "00000102 4000000c 01000000",                   //   Auth-Application-Id
+        ];
+        let expected = expected.concat().replace(' ', "");
+        let written = capabilities_exchange_request(&identity, 10, 11);
+        let written: String = written.iter().map(|byte| format!("{byte:02x}")).collect();
+        assert_eq!(written, expected);
+    }
+}

@@ -410,7 +410,8 @@ impl Peer {
     }
 
     /// Hands out what it remembers of answered and unanswered requests of the peer, to be given to the next connection
-    /// of the same host with [`Peer::adopt_answers`].
+    /// of the same host with [`Peer::adopt_answers`]. Worth keeping when [`Peer::host`] is known: a connection that ended
+    /// before its CER remembers nothing.
     pub fn take_answers(&mut self) -> AnswerCache {
         self.timers.set(Timer::Answers, None);
         let empty = AnswerCache::new(self.settings.answers_max, self.settings.answers_kept);

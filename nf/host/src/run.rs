@@ -1,0 +1,417 @@
+//! The loop: inputs in, outputs out, one thread.
+//!
+//! ```text
+//!   sockets ─▶ queue ─▶ ┌ a round: a bounded number of inputs, deadlines ┐ ─▶ commit once ─▶ what waited for it leaves
+//!   streams ─▶ reports ─┘                                                └─▶ what needs no commit leaves at once
+//! ```
+//!
+//! Order: what a machine says leaves in the order it was said. From the first [`Output::Commit`] of a round on,
+//! everything waits; at the end of the round the store is made durable once for all of them, then they leave. A
+//! failed commit sends none of them: the process ends, and what was not durable was never confirmed.
+//!
+//! What is begun goes first: Diameter answers and commands are taken before new SIP messages.
+
+use std::collections::{BTreeMap, VecDeque};
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use clock::{Duration, Instant, WallOrigin};
+use node::Event;
+use node::function::CommandKey;
+use node::wire::{Flow, Input, Output, Transport};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::{mpsc, oneshot};
+
+use crate::admin::{Command, Shared};
+use crate::diameter::DiameterStreams;
+use crate::log::Log;
+use crate::machine::{Built, Durable, Machine};
+use crate::metrics::seconds;
+use crate::stream::Report;
+use crate::tcp::{Arrival, SipStreams};
+use crate::udp::Udp;
+
+/// SIP messages of each transport handled in one round. Small enough that the sockets are emptied, and arrivals
+/// stamped, every few milliseconds; large enough that one commit serves many.
+const SIP_PER_ROUND: usize = 64;
+/// Diameter reads handled in one round.
+const DIAMETER_PER_ROUND: usize = 256;
+/// Commands handled in one round.
+const COMMANDS_PER_ROUND: usize = 16;
+/// Deadlines handled in one round.
+const TIMEOUTS_PER_ROUND: usize = 1024;
+/// How long a graceful stop may take.
+const STOP_PATIENCE: Duration = Duration::from_secs(5);
+/// How often the loop turns when nothing happens.
+const TICK: Duration = Duration::from_secs(1);
+/// A step of the wall clock that the operator should know of.
+const CLOCK_STEP_MICROS: u64 = 2_000_000;
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum End {
+    /// All that was open had been answered.
+    Stopped,
+    /// The stop took too long, or was asked for twice.
+    StoppedInHaste,
+    /// The store could not be made durable.
+    StoreFailed,
+}
+
+/// The way to the world of one machine.
+pub struct Wires {
+    /// SIP over UDP.
+    pub udp: Udp,
+    /// SIP over TCP.
+    pub tcp: SipStreams,
+    /// Diameter.
+    pub diameter: DiameterStreams,
+    /// Operators.
+    pub commands: mpsc::Receiver<Command>,
+}
+
+/// A machine with its wires.
+pub struct Driver<M> {
+    machine: M,
+    store: Option<Box<dyn Durable>>,
+    wires: Wires,
+    shared: Arc<Shared>,
+    log: Log,
+    wall: WallOrigin,
+    /// Inputs that the driver itself made: deliveries that failed.
+    own: VecDeque<Input>,
+    /// Outputs behind a commit.
+    held: VecDeque<Output>,
+    wants_commit: bool,
+    sip_reports: VecDeque<Report>,
+    diameter_reports: VecDeque<Report>,
+    scratch: Vec<Report>,
+    command_waiting: Option<Command>,
+    commands_open: BTreeMap<CommandKey, oneshot::Sender<Result<Bytes, String>>>,
+    command_next: u64,
+    is_stopped: bool,
+    stop_deadline: Option<Instant>,
+    tick_at: Instant,
+    is_clock_step_told: bool,
+}
+
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl<M: Machine> Driver<M> {
+    /// Joins a machine to its wires.
+    pub fn new(built: Built<M>, wires: Wires, shared: Arc<Shared>, wall: WallOrigin) -> Driver<M> {
+        Driver {
+            machine: built.machine,
+            store: built.store,
+            wires,
+            shared,
+            log: Log::default(),
+            wall,
+            own: VecDeque::new(),
+            held: VecDeque::new(),
+            wants_commit: false,
+            sip_reports: VecDeque::new(),
+            diameter_reports: VecDeque::new(),
+            scratch: Vec::new(),
+            command_waiting: None,
+            commands_open: BTreeMap::new(),
+            command_next: 0,
+            is_stopped: false,
+            stop_deadline: None,
+            tick_at: crate::clock::now() + TICK,
+            is_clock_step_told: false,
+        }
+    }
+
+    /// Runs until a signal asks to stop, or the store fails.
+    pub async fn run(mut self) -> std::io::Result<End> {
+        let mut signals = Signals {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            // The terminal that started us may go: we stay.
+            hang_up: signal(SignalKind::hangup())?,
+        };
+        self.drain_machine();
+        loop {
+            let now = crate::clock::now();
+            self.shared.heartbeat_micros.store(now.as_micros(), Ordering::Relaxed);
+            self.round(now);
+            if !self.commit_and_release() || (self.is_stopped && !self.commit_and_release()) {
+                return Ok(End::StoreFailed);
+            }
+            if self.is_stopped {
+                self.send_last_words().await;
+                return Ok(End::Stopped);
+            }
+            if self.stop_deadline.is_some_and(|deadline| now >= deadline) {
+                tracing::warn!("stopping although not all is answered");
+                return Ok(End::StoppedInHaste);
+            }
+            let sleep = tokio::time::sleep_until(crate::clock::to_runtime(self.next_deadline()));
+            tokio::pin!(sleep);
+            let mut has_waited = false;
+            let stop = poll_fn(|cx| {
+                let stop = self.poll_signals(cx, &mut signals);
+                let is_ready = self.poll_wires(cx).is_ready() | sleep.as_mut().poll(cx).is_ready();
+                if stop || is_ready {
+                    return Poll::Ready(stop);
+                }
+                has_waited = true;
+                Poll::Pending
+            })
+            .await;
+            if !has_waited {
+                // Who never waits must give the tasks of the streams their turn: they carry what was just decided.
+                tokio::task::yield_now().await;
+            }
+            if stop && !self.begin_stop() {
+                return Ok(End::StoppedInHaste);
+            }
+        }
+    }
+
+    /// Handles a bounded number of inputs and deadlines.
+    fn round(&mut self, now: Instant) {
+        self.wires.udp.fill(now);
+        for _ in 0..self.own.len() {
+            let Some(input) = self.own.pop_front() else { break };
+            self.handle(now, input);
+        }
+        self.take_diameter(now);
+        self.take_commands(now);
+        self.take_sip(now);
+        for _ in 0..TIMEOUTS_PER_ROUND {
+            if self.machine.poll_timeout().is_none_or(|at| at > now) {
+                break;
+            }
+            self.machine.handle_timeout(now);
+            self.drain_machine();
+        }
+        if now >= self.tick_at {
+            self.tick(now);
+        }
+    }
+
+    fn take_diameter(&mut self, now: Instant) {
+        let mut inputs: Vec<Input> = self.wires.diameter.take_accepted().collect();
+        let count = self.diameter_reports.len().min(DIAMETER_PER_ROUND);
+        let reports = self.diameter_reports.drain(..count);
+        inputs.extend(reports.filter_map(|report| self.wires.diameter.on_report(report)));
+        for input in inputs {
+            self.handle(now, input);
+        }
+    }
+
+    fn take_commands(&mut self, now: Instant) {
+        for _ in 0..COMMANDS_PER_ROUND {
+            let waiting = self.command_waiting.take();
+            let Some(command) = waiting.or_else(|| self.wires.commands.try_recv().ok()) else { return };
+            let key = CommandKey(self.command_next);
+            self.command_next += 1;
+            self.commands_open.insert(key, command.answer);
+            tracing::info!(command = command.name, "command");
+            self.handle(now, Input::Command { key, name: command.name, body: command.body });
+        }
+    }
+
+    fn take_sip(&mut self, now: Instant) {
+        for _ in 0..SIP_PER_ROUND {
+            let Some(datagram) = self.wires.udp.pop() else { break };
+            self.handle_sip(now, datagram.flow, datagram.bytes, datagram.at);
+        }
+        for _ in 0..SIP_PER_ROUND {
+            let Some(report) = self.sip_reports.pop_front() else { break };
+            match self.wires.tcp.on_report(report) {
+                Arrival::Message(flow, bytes, at) => self.handle_sip(now, flow, bytes, at),
+                Arrival::Inputs(inputs) => inputs.into_iter().for_each(|input| self.handle(now, input)),
+                Arrival::Malformed(flow, reason, inputs) => {
+                    self.observe(&Event::MessageRejected { flow, cause: "framing", reason, answered: None });
+                    inputs.into_iter().for_each(|input| self.handle(now, input));
+                }
+            }
+        }
+    }
+
+    fn handle_sip(&mut self, now: Instant, flow: Flow, bytes: Bytes, at: Instant) {
+        let waited = now.saturating_since(at);
+        self.shared.metrics.queue_wait.observe(seconds(waited));
+        self.handle(now, Input::Sip { flow, bytes, waited });
+    }
+
+    fn handle(&mut self, now: Instant, input: Input) {
+        self.machine.handle_input(now, input);
+        self.drain_machine();
+    }
+
+    fn drain_machine(&mut self) {
+        while let Some(output) = self.machine.poll_output() {
+            if matches!(output, Output::Commit) {
+                self.wants_commit = true;
+            } else if self.wants_commit {
+                self.held.push_back(output);
+            } else {
+                self.act(output);
+            }
+        }
+    }
+
+    /// Makes the store durable if anything waits for it. `false`: it failed, nothing may leave any more.
+    fn commit_and_release(&mut self) -> bool {
+        if !std::mem::take(&mut self.wants_commit) {
+            return true;
+        }
+        if let Some(store) = &mut self.store {
+            let begin = crate::clock::now();
+            let result = store.commit();
+            let took = crate::clock::now().saturating_since(begin);
+            self.shared.metrics.store_commit.observe(seconds(took));
+            if let Err(failure) = result {
+                self.observe(&Event::Alarm { cause: "store_failed", reason: failure.sentence });
+                if failure.is_fatal {
+                    return false;
+                }
+            }
+        }
+        for output in std::mem::take(&mut self.held) {
+            self.act(output);
+        }
+        true
+    }
+
+    fn act(&mut self, output: Output) {
+        match output {
+            Output::Sip { destination, bytes } => {
+                let is_sent = match destination.transport {
+                    Transport::Udp => self.wires.udp.send(&destination, &bytes),
+                    Transport::Tcp => self.wires.tcp.send(&destination, bytes),
+                };
+                if !is_sent {
+                    self.shared.metrics.undeliverable.inc();
+                    self.own.push_back(Input::SipUnreachable { destination });
+                }
+            }
+            Output::SipClose { connection } => self.wires.tcp.close(connection),
+            Output::DiameterConnect { peer, remote } => self.wires.diameter.connect(peer, remote),
+            Output::Diameter { connection, bytes } => self.wires.diameter.send(connection, bytes),
+            Output::DiameterClose { connection } => self.wires.diameter.close(connection),
+            Output::Commit => unreachable!("taken out before"),
+            Output::Event(event) => self.observe(&event),
+            Output::CommandResult { key, result } => {
+                if let Some(answer) = self.commands_open.remove(&key) {
+                    // Who asked may have gone.
+                    let _ = answer.send(result);
+                }
+            }
+            Output::Stopped => {
+                self.is_stopped = true;
+                // What was written without being confirmed to anybody is worth keeping too.
+                self.wants_commit = true;
+            }
+        }
+    }
+
+    fn observe(&mut self, event: &Event) {
+        let now = crate::clock::now();
+        self.shared.metrics.on_event(event);
+        self.shared.recorder().on_event(self.wall.at(now), event);
+        match event {
+            Event::DiameterPeerUp { peer } => {
+                self.shared.peers().up.insert(peer.clone());
+            }
+            Event::DiameterPeerDown { peer, .. } => {
+                self.shared.peers().up.remove(peer);
+            }
+            _ => {}
+        }
+        self.log.on_event(now, event);
+    }
+
+    /// Once a second: figures that are not counted by events, and the wall clock.
+    fn tick(&mut self, now: Instant) {
+        self.tick_at = now + TICK;
+        let metrics = &self.shared.metrics;
+        metrics.send_buffer_full.inc_by(self.wires.udp.take_dropped());
+        metrics.connections_refused.inc_by(self.wires.tcp.streams().take_refused());
+        metrics.sip_connections.set(i64::try_from(self.wires.tcp.streams().len()).unwrap_or(i64::MAX));
+        let up = self.shared.peers().up.len();
+        metrics.diameter_peers_up.set(i64::try_from(up).unwrap_or(i64::MAX));
+        // A command whose asker has gone is forgotten when its result comes, at the latest when it never does.
+        self.commands_open.retain(|_, answer| !answer.is_closed());
+        let step = crate::clock::wall_origin().0.0.abs_diff(self.wall.0.0);
+        if step > CLOCK_STEP_MICROS && !self.is_clock_step_told {
+            self.is_clock_step_told = true;
+            let reason = format!(
+                "the wall clock was set by {} s since the start; times in logs and documents stay on the old one \
+                 until a restart",
+                step / 1_000_000
+            );
+            self.observe(&Event::Alarm { cause: "clock_step", reason });
+        }
+    }
+
+    /// Asks the machine to stop. `false`: it was asked before.
+    fn begin_stop(&mut self) -> bool {
+        if self.stop_deadline.is_some() {
+            return false;
+        }
+        tracing::info!("stopping");
+        self.shared.is_stopping.store(true, Ordering::Relaxed);
+        let now = crate::clock::now();
+        self.stop_deadline = Some(now + STOP_PATIENCE);
+        self.handle(now, Input::Stop);
+        true
+    }
+
+    /// Lets the streams send what is queued, for half a second at most.
+    async fn send_last_words(&mut self) {
+        for _ in 0..50 {
+            if !self.wires.tcp.streams().has_unsent() && !self.wires.diameter.streams().has_unsent() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    fn next_deadline(&self) -> Instant {
+        let machine = self.machine.poll_timeout().unwrap_or(Instant::FAR_FUTURE);
+        let stop = self.stop_deadline.unwrap_or(Instant::FAR_FUTURE);
+        machine.min(stop).min(self.tick_at)
+    }
+
+    fn poll_signals(&self, cx: &mut Context<'_>, signals: &mut Signals) -> bool {
+        while signals.hang_up.poll_recv(cx).is_ready() {}
+        signals.terminate.poll_recv(cx).is_ready() | signals.interrupt.poll_recv(cx).is_ready()
+    }
+
+    /// Collects what has come from the streams and the operators, and looks at the sockets.
+    fn poll_wires(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let now = crate::clock::now();
+        let mut is_ready = self.wires.udp.poll_ready(cx).is_ready();
+        is_ready |= !self.own.is_empty() || self.wants_commit || self.is_stopped;
+        // Only what will be handled in the next round is taken: the rest slows its senders.
+        let room = SIP_PER_ROUND.saturating_sub(self.sip_reports.len());
+        if self.wires.tcp.poll(cx, now, &mut self.scratch, room).is_ready() {
+            self.sip_reports.extend(self.scratch.drain(..));
+            is_ready = true;
+        }
+        let room = DIAMETER_PER_ROUND.saturating_sub(self.diameter_reports.len());
+        if self.wires.diameter.poll(cx, now, &mut self.scratch, room).is_ready() {
+            self.diameter_reports.extend(self.scratch.drain(..));
+            is_ready = true;
+        }
+        if self.command_waiting.is_none() {
+            if let Poll::Ready(Some(command)) = self.wires.commands.poll_recv(cx) {
+                self.command_waiting = Some(command);
+            }
+        }
+        is_ready |= self.command_waiting.is_some();
+        if is_ready { Poll::Ready(()) } else { Poll::Pending }
+    }
+}

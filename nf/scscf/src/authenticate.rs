@@ -97,9 +97,7 @@ impl Scscf {
     }
 
     fn on_right_answer(&mut self, now: Instant, key: &Key) {
-        // What else was asked of this user is obsolete now: it must not end in a time-out at the HSS, and one nonce to
-        // refresh with is enough.
-        for other in self.challenges.others(key) {
+        for other in self.challenges.surplus_used(key) {
             self.forget_challenge(&other);
         }
         let lifetime = clock::Duration::from_secs(u64::from(self.settings.registration_seconds_max) + 60);

@@ -245,13 +245,11 @@ impl Challenges {
         is_kept
     }
 
-    /// All others of the same private identity.
-    pub(crate) fn others(&self, key: &Key) -> Vec<Key> {
-        self.of(&key.private_identity)
-            .map(|(other, _)| other)
-            .filter(|other| *other != key)
-            .cloned()
-            .collect()
+    /// Used challenges of the same private identity that are one too many besides `key`: two devices may share a digest
+    /// identity and refresh without a challenge; more are challenged now and then.
+    pub(crate) fn surplus_used(&self, key: &Key) -> Vec<Key> {
+        let used = |(other, challenge): &(&Key, &Challenge)| *other != key && !challenge.is_awaiting();
+        self.of(&key.private_identity).filter(used).map(|(other, _)| other.clone()).skip(1).collect()
     }
 
     pub(crate) fn is_any_awaiting(&self, private_identity: &Text) -> bool {

@@ -106,7 +106,12 @@ impl<S: Store> Hss<S> {
                 }
             }
         }
-        self.database.put_registration(&private_identity, &registration, Durability::BeforeAnswer);
+        let durability = match request.assignment_type {
+            // Undoes what was not durable either; who guesses passwords must not be able to wear the disk.
+            Type::AuthenticationFailure | Type::AuthenticationTimeout => Durability::Whenever,
+            _ => Durability::BeforeAnswer,
+        };
+        self.database.put_registration(&private_identity, &registration, durability);
         Ok(answer)
     }
 

@@ -126,3 +126,54 @@ pub fn read<'a>(
         Ok(record)
     }))
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    const KEY: &str = "465B5CE8B199B49FAA5F0A2EE238A6BC";
+
+    #[test]
+    fn a_hundred_thousand_rows_are_read_one_after_the_other() {
+        let mut text = String::from("privateIdentity,publicIdentities,k,opc\n");
+        for number in 0..100_000 {
+            text.push_str(&format!("u{number}@x,sip:u{number}@x,{KEY},{KEY}\n"));
+        }
+        let options = Options::default();
+        assert_eq!(read(Format::Csv, &text, &options).filter(Result::is_ok).count(), 100_000);
+    }
+
+    #[test]
+    fn the_format_is_seen_from_the_text() {
+        let check = |text, format| assert_eq!(Format::guess(text), format, "{text}");
+        check("impi,impu,k,opc\n", Format::Csv);
+        check("# ours\n- privateIdentity: a@x\n", Format::Yaml);
+        check(" [{\"privateIdentity\": \"a\"}]", Format::Yaml);
+        check("{\"imsi\": \"1\", \"security\": {}}", Format::Open5gs);
+        check("{\"AUC\": []}", Format::PyHss);
+    }
+
+    fn piece() -> impl Strategy<Value = String> {
+        prop_oneof![
+            3 => prop::sample::select(vec![
+                "- ", "\n", "  ", ",", ";", "\"", "{", "}", "[", "]", ":", "#", "---", "imsi", "\"imsi\":", "\"001010000000001\"",
+                "\"AUC\":", "privateIdentity", "publicIdentities", "k", "opc", KEY, "a@x", "sip:a@x", "\u{feff}", "null", "é",
+            ]).prop_map(str::to_owned),
+            1 => ".{0,8}",
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_a_reader_panic_or_run_for_ever(pieces in prop::collection::vec(piece(), 0..60)) {
+            let text = pieces.concat();
+            let options = Options { home_domain: Some("ims.example".into()), mnc_digits: None };
+            for format in [Format::Csv, Format::Yaml, Format::Open5gs, Format::PyHss, Format::guess(&text)] {
+                let count = read(format, &text, &options).count();
+                prop_assert!(count <= text.len() + 1, "{count} items from {} bytes", text.len());
+            }
+        }
+    }
+}

@@ -10,8 +10,9 @@ use bytes::Bytes;
 use clock::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
+use super::settings::Identity;
 use crate::codec;
-use crate::cx::Envelope;
+use crate::cx::{self, Envelope};
 
 /// The most bytes of answers remembered; the oldest are forgotten first. Profiles make answers long, and 16 MiB hold
 /// those of a registration storm of 2,000 a second for some seconds.
@@ -118,6 +119,12 @@ impl AnswerCache {
         self.answer_bytes += bytes.len();
         while self.answer_bytes > ANSWER_BYTES_MAX && self.forget_oldest_answer(usize::MAX) {}
         is_waiting.then_some(bytes)
+    }
+
+    /// Answers a request whose connection has gone, and no other has come yet: the answer waits for the repetition.
+    pub fn answer_later(&mut self, ticket: &IncomingTicket, identity: &Identity, answer: &cx::Answer) {
+        self.forget_connection();
+        self.answer(ticket, |envelope| answer.encode(&envelope.answer(&identity.host, &identity.realm)));
     }
 
     /// Nobody waits for answers any more: what came on the connection must be repeated on another.

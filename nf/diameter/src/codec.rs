@@ -209,11 +209,6 @@ impl Message {
         self.avps().map_while(Result::ok).find(|avp| avp.is(attribute))
     }
 
-    /// A share of the message's own buffer that holds `data`, which lies in it.
-    pub fn share(&self, data: &[u8]) -> Bytes {
-        self.bytes.slice_ref(data)
-    }
-
     /// Refuses R and E together (RFC 6733 §3: 3008).
     pub fn check_header(&self) -> Result<(), DecodeError> {
         match self.header.is_request && self.header.is_error {

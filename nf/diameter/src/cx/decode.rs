@@ -4,6 +4,9 @@
 //! Deviations, so that foreign peers can be served: order is not checked (only Session-Id has a place, and nobody is
 //! helped by insisting), the members of groups are not searched for unknown mandatory AVPs (Kamailio puts ETSI's into
 //! SIP-Auth-Data-Item), SIP-Number-Auth-Items is read by nobody.
+//!
+//! What is kept is copied: a profile may live as long as its user's registration, and must not hold the buffer of the
+//! stream it came from.
 
 use super::groups::*;
 use super::*;
@@ -69,19 +72,19 @@ impl<'a> Fields<'a> {
         let mut fields = Fields::default();
         for avp in message.avps() {
             let avp = avp?;
-            fields.take(message, avp, is_request)?;
+            fields.take(avp, is_request)?;
         }
         Ok(fields)
     }
 
-    fn take(&mut self, message: &Message, avp: Avp<'a>, is_request: bool) -> Result<(), DecodeError> {
+    fn take(&mut self, avp: Avp<'a>, is_request: bool) -> Result<(), DecodeError> {
         match avp::find(avp.code, avp.vendor) {
             Some(avp::SESSION_ID) => self.session_id = Some(avp.text()?),
             Some(avp::ORIGIN_HOST) => self.origin_host = Some(avp.text()?),
             Some(avp::ORIGIN_REALM) => self.origin_realm = Some(avp.text()?),
             Some(avp::DESTINATION_HOST) => self.destination_host = Some(avp.text()?),
             Some(avp::DESTINATION_REALM) => self.destination_realm = Some(avp.text()?),
-            Some(avp::PROXY_INFO) => self.proxy_info.push(message.share(avp.data)),
+            Some(avp::PROXY_INFO) => self.proxy_info.push(Bytes::copy_from_slice(avp.data)),
             Some(avp::RESULT_CODE) => self.result = Some(ResultCode::Base(avp.unsigned32()?)),
             Some(avp::EXPERIMENTAL_RESULT) => self.result = Some(experimental_result(avp)?),
             Some(avp::USER_NAME) => once(&mut self.user_name, avp, avp.text()?)?,
@@ -89,7 +92,7 @@ impl<'a> Fields<'a> {
             Some(avp::PUBLIC_IDENTITY) => self.public_identities.push(avp.text()?),
             Some(avp::SERVER_NAME) => once(&mut self.server_name, avp, avp.text()?)?,
             Some(avp::SERVER_CAPABILITIES) => self.capabilities = Some(capabilities(avp)?),
-            Some(avp::USER_DATA) => once(&mut self.user_data, avp, message.share(avp.data))?,
+            Some(avp::USER_DATA) => once(&mut self.user_data, avp, Bytes::copy_from_slice(avp.data))?,
             // An answer may bring several vectors; we asked for one and use the first.
             Some(avp::SIP_AUTH_DATA_ITEM) => _ = self.auth_data_item.get_or_insert(avp),
             Some(avp::SERVER_ASSIGNMENT_TYPE) => once(&mut self.assignment_type, avp, avp)?,

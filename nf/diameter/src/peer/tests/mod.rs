@@ -562,3 +562,34 @@ fn every_request_has_one_outcome_whatever_happens_to_the_connection() {
         assert_eq!(distinct.len(), tickets.len(), "seed {seed}: a repetition had a second effect");
     }
 }
+
+proptest::proptest! {
+    #[test]
+    fn random_bytes_never_panic_a_peer_and_leave_it_open_or_cleanly_closed(
+        is_open: bool,
+        pieces in proptest::collection::vec(
+            (proptest::prelude::any::<bool>(), 0u32..320, proptest::collection::vec(0u8.., 0..80)),
+            0..8,
+        ),
+    ) {
+        let mut peer = accepted(settings());
+        if is_open {
+            peer.handle_bytes(Instant::ZERO, cer(CLIENT, 1));
+        }
+        for (is_framed, command_code, mut bytes) in pieces {
+            if is_framed {
+                bytes.resize(bytes.len().next_multiple_of(4).max(16), 0);
+                let length = (bytes.len() + 4) as u32;
+                let mut framed = (1u32 << 24 | length).to_be_bytes().to_vec();
+                framed.extend(bytes);
+                framed[5..8].copy_from_slice(&command_code.to_be_bytes()[1..]);
+                bytes = framed;
+            }
+            peer.handle_bytes(Instant::ZERO, bytes.into());
+        }
+        peer.handle_timeout(Instant::from_micros(10_000_000));
+        let has_closed = drain(&mut peer).contains(&PeerOutput::Close);
+        proptest::prop_assert_eq!(has_closed, peer.is_closed());
+        proptest::prop_assert!(peer.is_closed() || peer.is_open());
+    }
+}

@@ -32,7 +32,8 @@ impl Addresses {
     pub fn core(&self, is_ipv6: bool) -> (Transport, SocketAddr) {
         let fits = |listen: &&Listen| listen.address.is_ipv6() == is_ipv6;
         let listen = self.listen.iter().find(fits).unwrap_or(&self.listen[0]);
-        let transport = if listen.transports.contains(&Transport::Udp) { Transport::Udp } else { Transport::Tcp };
+        let transport =
+            if listen.transports.contains(&Transport::Udp) { Transport::Udp } else { Transport::Tcp };
         (transport, listen.address)
     }
 

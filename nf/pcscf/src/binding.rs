@@ -121,7 +121,8 @@ impl<S: Store> Bindings<S> {
         let mut found = Vec::new();
         let mut stale = Vec::new();
         bindings.store.scan(TABLE, b"", &mut |key, value| {
-            let binding = serde_json::from_slice::<Binding>(value).ok().filter(|binding| binding.expires > wall.0);
+            let binding =
+                serde_json::from_slice::<Binding>(value).ok().filter(|binding| binding.expires > wall.0);
             match (<[u8; 8]>::try_from(key), binding) {
                 (Ok(key), Some(binding)) => found.push((BindingKey(u64::from_be_bytes(key)), binding)),
                 _ => stale.push(key.to_vec()),

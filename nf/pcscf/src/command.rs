@@ -50,6 +50,8 @@ impl<S: Store> Pcscf<S> {
             registrations: Vec<Listed<'a>>,
         }
         let document = Document { count: self.bindings.len(), registrations: listed.collect() };
-        serde_json::to_vec(&document).map(Bytes::from).map_err(|error| format!("the list became no JSON: {error}"))
+        serde_json::to_vec(&document)
+            .map(Bytes::from)
+            .map_err(|error| format!("the list became no JSON: {error}"))
     }
 }

@@ -19,14 +19,18 @@ pub const CONTENT_TYPE: &str = "application/3gpp-ims+xml";
 /// Puts the body of a refused emergency call into a 380.
 pub fn dress_emergency(draft: &mut Draft, own_uri: &str) {
     draft.push_back(Name::PAssertedIdentity, format!("<{own_uri}>"));
-    draft.set_body(CONTENT_TYPE, alternative_service("emergency", "emergency calls are not offered here", None));
+    draft.set_body(
+        CONTENT_TYPE,
+        alternative_service("emergency", "emergency calls are not offered here", None),
+    );
 }
 
 /// Puts the body of TS 23.380 restoration into a 504: the device shall register anew (GPP-R5). The device compares
 /// P-Asserted-Identity with the URIs of its Path and Service-Route (GPP-R6).
 pub fn dress_restoration(draft: &mut Draft, path: &str) {
     draft.push_back(Name::PAssertedIdentity, format!("<{path}>"));
-    let body = alternative_service("restoration", "the serving function is lost", Some("initial-registration"));
+    let body =
+        alternative_service("restoration", "the serving function is lost", Some("initial-registration"));
     draft.set_body(CONTENT_TYPE, body);
 }
 
@@ -43,7 +47,9 @@ impl<S: Store> Pcscf<S> {
     /// URI or as the user part of a SIP URI, which is how softphones dial.
     pub(crate) fn is_emergency(&self, request_uri: &str) -> bool {
         let lower = request_uri.to_ascii_lowercase();
-        let names = |listed: &str| lower.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'));
+        let names = |listed: &str| {
+            lower.strip_prefix(listed).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+        };
         if names("urn:service:sos") {
             return true;
         }
@@ -53,10 +59,19 @@ impl<S: Store> Pcscf<S> {
             Scheme::Other => "",
         };
         // Dialled with parameters inside the user part (`112;phone-context=…@`) or with separators, it is the same number.
-        let dialled: String =
-            dialled.split(';').next().unwrap_or("").chars().filter(|digit| !"-.()".contains(*digit)).collect();
+        let dialled: String = dialled
+            .split(';')
+            .next()
+            .unwrap_or("")
+            .chars()
+            .filter(|digit| !"-.()".contains(*digit))
+            .collect();
         self.own.emergency_numbers.iter().any(|listed| {
-            if listed.contains(':') { names(&listed.to_ascii_lowercase()) } else { !dialled.is_empty() && *listed == dialled }
+            if listed.contains(':') {
+                names(&listed.to_ascii_lowercase())
+            } else {
+                !dialled.is_empty() && *listed == dialled
+            }
         })
     }
 }

@@ -200,7 +200,12 @@ mod tests {
         );
         assert_eq!(digest_parameter(value, "nonce"), Some("x=="));
         assert_eq!(
-            edit_digest("Digest username=\"u\"", &["integrity-protected"], Some("integrity-protected=\"no\"")).as_deref(),
+            edit_digest(
+                "Digest username=\"u\"",
+                &["integrity-protected"],
+                Some("integrity-protected=\"no\"")
+            )
+            .as_deref(),
             Some(r#"Digest username="u", integrity-protected="no""#)
         );
     }

@@ -17,7 +17,7 @@
 use std::collections::{BTreeMap, VecDeque};
 
 use clock::Instant;
-use node::config::{Config, FunctionConfig};
+use node::config::FunctionConfig;
 use node::{ConnectionId, Decision, Event, Flow, Function, Indication, ServerKey, Setup, Store, Topology};
 use sip::identity::Pii;
 use sip::{Draft, Message, Method, Uri};
@@ -63,8 +63,7 @@ pub enum SetupError {
 
 /// The P-CSCF.
 pub struct Pcscf<S> {
-    config: Config,
-    /// The part of `config` that is ours.
+    /// The part of the configuration that is ours.
     own: node::config::Pcscf,
     topology: Topology,
     addresses: Addresses,
@@ -81,9 +80,11 @@ pub struct Pcscf<S> {
 impl<S: Store> Pcscf<S> {
     /// Builds a P-CSCF on what the store still knows about registered devices.
     pub fn new(setup: &Setup, store: S) -> Result<Pcscf<S>, SetupError> {
-        let config = setup.config.clone();
-        let FunctionConfig::Pcscf(own) = config.function.clone() else { return Err(SetupError::WrongFunction) };
-        let addresses = Addresses::new(&config, &setup.topology).ok_or(SetupError::NoListen)?;
+        let config = &setup.config;
+        let FunctionConfig::Pcscf(own) = config.function.clone() else {
+            return Err(SetupError::WrongFunction);
+        };
+        let addresses = Addresses::new(config, &setup.topology).ok_or(SetupError::NoListen)?;
         let icscf = Uri::parse(&own.icscf_uri).ok().and_then(|uri| setup.topology.resolve(&uri));
         let icscf = icscf.ok_or_else(|| SetupError::Icscf { uri: own.icscf_uri.clone() })?;
         let token_key = TokenKey::from_hex(&own.flow_token_key).ok_or(SetupError::FlowTokenKey)?;
@@ -95,7 +96,6 @@ impl<S: Store> Pcscf<S> {
             exchanges: Exchanges::default(),
             connections: BTreeMap::new(),
             output: VecDeque::new(),
-            config,
             own,
             addresses,
             icscf,
@@ -157,7 +157,9 @@ impl<S: Store> Function for Pcscf<S> {
                 self.note_connection(flow);
                 self.on_ack(now, &request, flow);
             }
-            Indication::Response { server, response, origin, .. } => self.on_response(now, server, &response, origin),
+            Indication::Response { server, response, origin, .. } => {
+                self.on_response(now, server, &response, origin)
+            }
             Indication::FlowClosed { flow } => {
                 if let Some(connection) = flow.connection {
                     self.connections.remove(&connection);

@@ -24,7 +24,13 @@ const SERVER_PATIENCE: Duration = Duration::from_secs(5);
 
 impl<S: Store> Pcscf<S> {
     /// A request from a device.
-    pub(crate) fn on_device_request(&mut self, _now: Instant, server: ServerKey, request: Message, flow: Flow) {
+    pub(crate) fn on_device_request(
+        &mut self,
+        _now: Instant,
+        server: ServerKey,
+        request: Message,
+        flow: Flow,
+    ) {
         let registration = self.binding_of(&request, &flow).map(|(key, binding)| (key, binding.clone()));
         if let Some((key, _)) = &registration {
             self.follow_device(*key, flow);
@@ -35,13 +41,25 @@ impl<S: Store> Pcscf<S> {
         let Some((key, binding)) = registration else {
             let identity = request.from().map_or("", |from| from.uri_text).to_owned();
             let reason = "No identity of this request is registered over this flow";
-            self.procedure(crate::respond::procedure(request.method()), "not_registered", identity, reason.to_owned());
+            self.procedure(
+                crate::respond::procedure(request.method()),
+                "not_registered",
+                identity,
+                reason.to_owned(),
+            );
             return self.respond(server, &request, 403, reason);
         };
         self.forward_initial(server, request, flow, key, &binding);
     }
 
-    fn forward_initial(&mut self, server: ServerKey, request: Message, flow: Flow, key: BindingKey, binding: &Binding) {
+    fn forward_initial(
+        &mut self,
+        server: ServerKey,
+        request: Message,
+        flow: Flow,
+        key: BindingKey,
+        binding: &Binding,
+    ) {
         let mut draft = forward::prepare(&request);
         let identity = asserted_identity(&request, binding);
         headers::strip_security_agreement(&mut draft);
@@ -67,11 +85,20 @@ impl<S: Store> Pcscf<S> {
         // Only INVITE is answered at once (100 Trying); anything else is silent until the far end has answered.
         let patience = (method == Method::Invite).then_some(SERVER_PATIENCE);
         self.exchanges.insert(server, Exchange::FromDevice(exchange));
-        self.output.push_back(Decision::Forward { server, branches: vec![Branch { request: draft, destination }], patience });
+        self.output.push_back(Decision::Forward {
+            server,
+            branches: vec![Branch { request: draft, destination }],
+            patience,
+        });
     }
 
     /// Inside a dialog the route set of the device leads (RFC 3261 §12.2.1.1).
-    fn forward_in_dialog(&mut self, server: ServerKey, request: Message, registration: Option<(BindingKey, Binding)>) {
+    fn forward_in_dialog(
+        &mut self,
+        server: ServerKey,
+        request: Message,
+        registration: Option<(BindingKey, Binding)>,
+    ) {
         let mut draft = forward::prepare(&request);
         headers::strip_security_agreement(&mut draft);
         headers::strip_untrusted(&mut draft);

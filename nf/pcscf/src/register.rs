@@ -70,12 +70,14 @@ impl<S: Store> Pcscf<S> {
         let mut is_removal = true;
         for value in values.iter().filter(|value| **value != "*") {
             let contact = NameAddress::parse(value);
-            let contact = contact.filter(|contact| contact.uri().is_some_and(|uri| uri.user.is_some() || is_sip(&uri)));
+            let contact =
+                contact.filter(|contact| contact.uri().is_some_and(|uri| uri.user.is_some() || is_sip(&uri)));
             let contact = contact.ok_or(refusal(400, "Contact is no SIP URI", "bad_contact"))?;
             if contact.uri().is_some_and(|uri| uri.parameter("sos").is_some()) {
                 return Err(refusal(403, "Emergency registration is not offered", "emergency"));
             }
-            let expires = contact.parameters.value("expires").and_then(|text| text.parse().ok()).or(header_expires);
+            let expires =
+                contact.parameters.value("expires").and_then(|text| text.parse().ok()).or(header_expires);
             is_removal &= expires == Some(0);
             contacts.push(wanted(&identity, &contact, supports_outbound));
         }
@@ -134,8 +136,10 @@ impl<S: Store> Pcscf<S> {
         if values.is_empty() {
             return;
         }
-        let has_association =
-            self.bindings.of_flow(&registering.flow).any(|(_, binding)| binding.identity == registering.identity);
+        let has_association = self
+            .bindings
+            .of_flow(&registering.flow)
+            .any(|(_, binding)| binding.identity == registering.identity);
         draft.remove(Name::Authorization);
         for value in values {
             let is_aka = request.header(Name::SecurityClient).is_some()
@@ -162,7 +166,12 @@ impl<S: Store> Pcscf<S> {
         let status = response.status();
         if origin != Origin::Received {
             // TS 24.229 §5.2.2.1: no I-CSCF answers.
-            self.procedure(registering.procedure, "server_timeout", registering.identity.clone(), String::new());
+            self.procedure(
+                registering.procedure,
+                "server_timeout",
+                registering.identity.clone(),
+                String::new(),
+            );
             return self.respond(server, &registering.request, 504, "The home network does not answer");
         }
         let mut draft = Draft::relay(response);
@@ -237,7 +246,10 @@ impl<S: Store> Pcscf<S> {
         let place = contact_place(&binding.contact);
         for identity in &binding.identities {
             let record = crate::binding::record_of(identity);
-            let same = self.bindings.of_identity(&record).filter(|(_, other)| contact_place(&other.contact) == place);
+            let same = self
+                .bindings
+                .of_identity(&record)
+                .filter(|(_, other)| contact_place(&other.contact) == place);
             for key in same.map(|(key, _)| key).collect::<Vec<_>>() {
                 self.bindings.remove(key);
             }

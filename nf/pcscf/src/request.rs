@@ -72,7 +72,9 @@ impl<S: Store> Pcscf<S> {
         match self.top_token(request) {
             Some(Ok(token)) if is_same_flow(&token.flow, flow) => Side::Device,
             Some(Ok(token)) if token.usage == Usage::RecordRoute && is_initial(request) => Side::Forged,
-            Some(Ok(token)) if token.usage == Usage::RecordRoute && self.is_moved(&token, request, flow) => Side::Device,
+            Some(Ok(token)) if token.usage == Usage::RecordRoute && self.is_moved(&token, request, flow) => {
+                Side::Device
+            }
             Some(Ok(token)) => Side::Core(token),
             Some(Err(Refused::Forged)) => Side::Forged,
             Some(Err(Refused::Foreign)) | None => match self.binding_elsewhere(request, flow) {
@@ -92,7 +94,8 @@ impl<S: Store> Pcscf<S> {
     fn is_moved(&self, token: &Token, request: &Message, flow: &Flow) -> bool {
         let Some(binding) = self.bindings.binding(token.binding) else { return false };
         let from = request.from().and_then(|from| from.uri());
-        binding.flow.remote.ip() == flow.remote.ip() && from.is_some_and(|from| binding.identity_of(&from).is_some())
+        binding.flow.remote.ip() == flow.remote.ip()
+            && from.is_some_and(|from| binding.identity_of(&from).is_some())
     }
 
     /// The registration behind a request of a device. Several devices may share a flow (test tools, gateways): then
@@ -107,10 +110,12 @@ impl<S: Store> Pcscf<S> {
         let claimed = claimed_identities(request);
         let by_identity = |uri: &String| {
             let uri = Uri::parse(uri).ok()?;
-            let mut fitting = self.bindings.of_flow(flow).filter(|(_, binding)| binding.identity_of(&uri).is_some());
+            let mut fitting =
+                self.bindings.of_flow(flow).filter(|(_, binding)| binding.identity_of(&uri).is_some());
             let first = fitting.next()?;
             // Two registrations of one identity on one flow: the contact tells them apart.
-            let is_exact = |(_, binding): &(BindingKey, &Binding)| Some(contact_place(&binding.contact)) == place;
+            let is_exact =
+                |(_, binding): &(BindingKey, &Binding)| Some(contact_place(&binding.contact)) == place;
             Some(if is_exact(&first) { first } else { fitting.find(is_exact).unwrap_or(first) })
         };
         claimed.iter().find_map(by_identity).or_else(|| {
@@ -128,7 +133,8 @@ impl<S: Store> Pcscf<S> {
             .flat_map(|record| self.bindings.of_identity(&record).collect::<Vec<_>>())
             .filter(|(_, binding)| binding.flow.remote.ip() == flow.remote.ip());
         same_host.find(|(_, binding)| {
-            flow.transport == Transport::Tcp || place.as_ref().is_some_and(|at| *at == contact_place(&binding.contact))
+            flow.transport == Transport::Tcp
+                || place.as_ref().is_some_and(|at| *at == contact_place(&binding.contact))
         })
     }
 
@@ -157,7 +163,8 @@ impl<S: Store> Pcscf<S> {
 
     fn is_for_us(&self, request: &Message) -> bool {
         let uri = Uri::parse(request.request_uri());
-        request.method() == Method::Options && uri.is_ok_and(|uri| uri.user.is_none() && self.addresses.is_own(&uri))
+        request.method() == Method::Options
+            && uri.is_ok_and(|uri| uri.user.is_none() && self.addresses.is_own(&uri))
     }
 
     /// RFC 3261 §16.3 step 5. Did it?
@@ -174,14 +181,23 @@ impl<S: Store> Pcscf<S> {
         if !self.exchanges.is_full() {
             return false;
         }
-        self.output.push_back(node::Decision::Event(node::Event::Shed { method: request.method().as_str().to_owned() }));
-        self.respond_with(server, request, 503, "Too much to do", |draft| draft.push_back(Name::RetryAfter, "5"));
+        self.output.push_back(node::Decision::Event(node::Event::Shed {
+            method: request.method().as_str().to_owned(),
+        }));
+        self.respond_with(server, request, 503, "Too much to do", |draft| {
+            draft.push_back(Name::RetryAfter, "5")
+        });
         true
     }
 
     fn refuse_unknown(&mut self, server: ServerKey, request: &Message, reason: &'static str) {
         let identity = request.from().map_or("", |from| from.uri_text).to_owned();
-        self.procedure(crate::respond::procedure(request.method()), "not_registered", identity, reason.to_owned());
+        self.procedure(
+            crate::respond::procedure(request.method()),
+            "not_registered",
+            identity,
+            reason.to_owned(),
+        );
         self.respond(server, request, 403, reason);
     }
 
@@ -192,9 +208,15 @@ impl<S: Store> Pcscf<S> {
             None => format!("sip:{}", self.addresses.device(flow).1),
         };
         self.procedure("emergency_call", "refused", identity, String::new());
-        self.respond_with(server, request, 380, "Emergency calls are not offered here, use another network", |draft| {
-            emergency::dress_emergency(draft, &own_uri);
-        });
+        self.respond_with(
+            server,
+            request,
+            380,
+            "Emergency calls are not offered here, use another network",
+            |draft| {
+                emergency::dress_emergency(draft, &own_uri);
+            },
+        );
     }
 }
 

@@ -46,7 +46,13 @@ pub(crate) fn outcome(status: u16) -> &'static str {
 
 impl<S: Store> Pcscf<S> {
     /// A response to pass on.
-    pub(crate) fn on_response(&mut self, now: Instant, server: ServerKey, response: &Message, origin: Origin) {
+    pub(crate) fn on_response(
+        &mut self,
+        now: Instant,
+        server: ServerKey,
+        response: &Message,
+        origin: Origin,
+    ) {
         let status = response.status();
         match self.exchanges.find(server) {
             Some(Exchange::Register(registering)) => {
@@ -68,7 +74,13 @@ impl<S: Store> Pcscf<S> {
     }
 
     /// From the core to the device that asked.
-    fn answer_device(&mut self, server: ServerKey, response: &Message, origin: Origin, exchange: &FromDevice) {
+    fn answer_device(
+        &mut self,
+        server: ServerKey,
+        response: &Message,
+        origin: Origin,
+        exchange: &FromDevice,
+    ) {
         let status = response.status();
         if origin != Origin::Received && exchange.is_initial {
             let detail = match origin {
@@ -88,7 +100,13 @@ impl<S: Store> Pcscf<S> {
     }
 
     /// From a device to the core.
-    fn answer_core(&mut self, server: ServerKey, response: &Message, origin: Origin, exchange: &TowardsDevice) {
+    fn answer_core(
+        &mut self,
+        server: ServerKey,
+        response: &Message,
+        origin: Origin,
+        exchange: &TowardsDevice,
+    ) {
         if origin == Origin::Unreachable {
             return self.report_lost_flow(server, &exchange.request, exchange.is_outbound);
         }

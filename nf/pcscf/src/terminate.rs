@@ -84,8 +84,10 @@ impl<S: Store> Pcscf<S> {
         let binding = self.bindings.binding(token.binding);
         let flow = match binding {
             Some(binding) => {
-                let is_same_contact = || contact_place(&binding.contact) == contact_place(request.request_uri());
-                let follows = token.usage == Usage::RecordRoute || is_same_contact() || !self.is_usable(&token.flow);
+                let is_same_contact =
+                    || contact_place(&binding.contact) == contact_place(request.request_uri());
+                let follows =
+                    token.usage == Usage::RecordRoute || is_same_contact() || !self.is_usable(&token.flow);
                 if follows { binding.flow } else { token.flow }
             }
             None => token.flow,

@@ -123,7 +123,9 @@ fn read_content(form: u8, mut rest: &[u8]) -> Option<Token> {
     let binding = BindingKey(u64::from_be_bytes(take(&mut rest)?));
     let connection = match transport {
         Transport::Udp => None,
-        Transport::Tcp => Some(u64::from_be_bytes(take(&mut rest)?)).filter(|id| *id != u64::MAX).map(ConnectionId),
+        Transport::Tcp => {
+            Some(u64::from_be_bytes(take(&mut rest)?)).filter(|id| *id != u64::MAX).map(ConnectionId)
+        }
     };
     let usage = if form & FORM_RECORD_ROUTE != 0 { Usage::RecordRoute } else { Usage::Path };
     rest.is_empty().then_some(Token { usage, flow: Flow { transport, local, remote, connection }, binding })

@@ -8,6 +8,7 @@
 //! | `subscriber.count` | nothing | `Count` |
 //! | `subscriber.deregister` | `DeregisterRequest` | `TerminationResult`, after the S-CSCF has answered |
 //! | `subscriber.remove` | `Selector` | `TerminationResult`, likewise |
+//! | `subscriber.check` | `CheckRequest` | `CheckResult` |
 //! | `sequence.jump` | `JumpRequest` | `JumpResult` |
 //!
 //! # After a restore
@@ -40,7 +41,7 @@ const JUMP_ELAPSED_MODULUS: u64 = 1 << 26;
 const JUMP_MAX: u64 = 1 << 27;
 
 const COMMANDS: &str = "subscriber.put, subscriber.get, subscriber.list, subscriber.count, subscriber.deregister, \
-                        subscriber.remove, sequence.jump";
+                        subscriber.remove, subscriber.check, sequence.jump";
 
 /// A document that leaves.
 pub(crate) fn document(value: &impl Serialize) -> Bytes {
@@ -48,7 +49,7 @@ pub(crate) fn document(value: &impl Serialize) -> Bytes {
 }
 
 /// A document that came; nothing at all is the empty one.
-fn read<T: DeserializeOwned>(name: &str, body: &[u8]) -> Result<T, String> {
+pub(crate) fn read<T: DeserializeOwned>(name: &str, body: &[u8]) -> Result<T, String> {
     let body = if body.trim_ascii().is_empty() { b"{}" } else { body };
     serde_json::from_slice(body).map_err(|error| format!("{name}: the document cannot be read: {error}"))
 }
@@ -65,6 +66,7 @@ impl<S: Store> Hss<S> {
             }))),
             "subscriber.deregister" => self.deregister(key, body).map(|()| None),
             "subscriber.remove" => self.remove(key, body).map(|()| None),
+            "subscriber.check" => self.check(body).map(|result| Some(document(&result))),
             "sequence.jump" => self.jump(now, body).map(|result| Some(document(&result))),
             _ => Err(format!("the HSS knows no command `{name}`; it knows {COMMANDS}")),
         };

@@ -14,6 +14,7 @@
 
 #![forbid(unsafe_code)]
 
+mod check;
 mod codec;
 pub mod command;
 mod database;

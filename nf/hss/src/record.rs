@@ -99,17 +99,24 @@ pub(crate) struct Aka {
     pub(crate) k: [u8; 16],
     pub(crate) opc: [u8; 16],
     pub(crate) amf: [u8; 2],
+    /// OP, where that was given: an OPc entered as OP can be recognised only when it is kept.
+    pub(crate) op: Option<[u8; 16]>,
 }
 
 impl Aka {
     pub(crate) fn encode(&self) -> Vec<u8> {
-        [&self.k[..], &self.opc, &self.amf].concat()
+        [&self.k[..], &self.opc, &self.amf, self.op.as_ref().map_or(&[][..], |op| op)].concat()
     }
 
     pub(crate) fn decode(bytes: &[u8]) -> Result<Aka, Unreadable> {
         let (k, rest) = bytes.split_first_chunk().ok_or(Unreadable)?;
         let (opc, rest) = rest.split_first_chunk().ok_or(Unreadable)?;
-        Ok(Aka { k: *k, opc: *opc, amf: rest.try_into().map_err(|_| Unreadable)? })
+        let (amf, rest) = rest.split_first_chunk().ok_or(Unreadable)?;
+        let op = match rest {
+            [] => None,
+            op => Some(op.try_into().map_err(|_| Unreadable)?),
+        };
+        Ok(Aka { k: *k, opc: *opc, amf: *amf, op })
     }
 }
 

@@ -101,9 +101,13 @@ impl Sequence {
         }
         cursor.next += 1;
         self.keep_cursor(key, cursor);
-        // Round robin over the slice: SEQ grows by one with each use, so its remainder does too.
+        Ok(self.sqn(sequence))
+    }
+
+    /// Round robin over the slice: SEQ grows by one with each use, so its remainder does too.
+    fn sqn(&self, sequence: u64) -> u64 {
         let index = u64::from(self.index_first) + sequence % u64::from(self.index_count);
-        Ok(sequence << IND_BITS | index)
+        sequence << IND_BITS | index
     }
 
     /// Makes every later SEQ of this subscriber greater than `used`, which its SIM (or another core) has seen.
@@ -126,6 +130,18 @@ impl Sequence {
         } else if let Some(cursor) = cursor {
             self.keep_cursor(key, cursor);
         }
+    }
+
+    /// The highest SQN that the subscriber's SIM may have been shown; every later one is greater.
+    pub(crate) fn newest<S: Store>(&self, database: &Database<S>, private_identity: &str) -> Option<u64> {
+        let key = cursor_key(private_identity);
+        let cursor = self.young.get(&key).or_else(|| self.old.get(&key));
+        let next = match cursor {
+            Some(cursor) => cursor.next,
+            None => database.sequence_bound(private_identity)?,
+        };
+        let newest = next.checked_sub(1)?.checked_add(self.offset).filter(|seq| *seq <= SEQ_MAX)?;
+        Some(self.sqn(newest))
     }
 
     /// Raises SEQ of all subscribers by `by`; gives the new offset.

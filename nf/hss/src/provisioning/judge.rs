@@ -94,11 +94,11 @@ impl Record {
 impl Aka {
     fn judge(&self) -> Result<record::Aka, FieldError> {
         let k = hex("aka.k", self.k.reveal())?;
-        let opc = match (&self.op, &self.opc) {
-            (None, Some(opc)) => hex("aka.opc", opc.reveal())?,
+        let (opc, op) = match (&self.op, &self.opc) {
+            (None, Some(opc)) => (hex("aka.opc", opc.reveal())?, None),
             (Some(op), None) => {
-                let op = Op(Secret::new(hex("aka.op", op.reveal())?));
-                *Opc::derive(&Secret::new(k), &op).0.reveal()
+                let op = hex("aka.op", op.reveal())?;
+                (*Opc::derive(&Secret::new(k), &Op(Secret::new(op))).0.reveal(), Some(op))
             }
             (None, None) => return Err(wrong("aka.opc", "neither op nor opc is given; give one of them")),
             (Some(_), Some(_)) => {
@@ -114,7 +114,7 @@ impl Aka {
                 format!("{sqn} does not fit into 48 bits; give the SQN in decimal"),
             ));
         }
-        Ok(record::Aka { k, opc, amf: hex("aka.amf", &self.amf)? })
+        Ok(record::Aka { k, opc, amf: hex("aka.amf", &self.amf)?, op })
     }
 }
 
@@ -175,7 +175,7 @@ impl Digest {
 }
 
 /// Reads `N` bytes of hex; blanks between digits are let pass, because key sheets are printed with them.
-fn hex<const N: usize>(field: &str, text: &str) -> Result<[u8; N], FieldError> {
+pub(crate) fn hex<const N: usize>(field: &str, text: &str) -> Result<[u8; N], FieldError> {
     let digits: Vec<char> = text.chars().filter(|c| !c.is_whitespace()).collect();
     if let Some(position) = digits.iter().position(|c| !c.is_ascii_hexdigit()) {
         // Not the character itself: a secret in the wrong field must not come back in a message.

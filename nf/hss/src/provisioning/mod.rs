@@ -9,7 +9,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use judge::Checked;
+pub(crate) use judge::{Checked, hex};
 
 /// How many records one `subscriber.put` may carry. More go into several requests, each of which is all or nothing.
 pub const RECORDS_MAX: usize = 10_000;
@@ -294,6 +294,67 @@ pub struct JumpRequest {
 pub struct JumpResult {
     /// By how much SEQ is now raised for all subscribers, all jumps together.
     pub offset: u64,
+}
+
+/// What `subscriber.check` is asked: a captured REGISTER, as a whole or by its Authorization field.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct CheckRequest {
+    /// The REGISTER as text. Wins over `authorization`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub register: Option<String>,
+    /// The value of its Authorization field.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub authorization: Option<String>,
+    /// The method that the credentials were made for; REGISTER when not given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// The subscriber to compare with; when not given, the user name of the credentials or else the To of the REGISTER.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub private_identity: Option<String>,
+    /// What is known of the device's SIM.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sim: Option<SimValues>,
+    /// What the device's password is thought to be.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub password: Option<SecretText>,
+}
+
+/// What is written on the SIM's data sheet; any of it may be left out.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase", default)]
+pub struct SimValues {
+    /// K, 32 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub k: Option<SecretText>,
+    /// OP, 32 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub op: Option<SecretText>,
+    /// OPc, 32 hex digits.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub opc: Option<SecretText>,
+}
+
+/// What `subscriber.check` has found. Holds no secret.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct CheckResult {
+    /// The subscriber that the REGISTER was compared with; `None` when there is none.
+    pub private_identity: Option<String>,
+    /// What there is to say, the most important first.
+    pub findings: Vec<CheckFinding>,
+}
+
+/// One thing that was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct CheckFinding {
+    /// A constant word, such as `wrong-password`.
+    pub code: String,
+    /// What it is and what to do.
+    pub text: String,
+    /// Is it a fault, rather than the absence of one or of evidence?
+    pub is_fault: bool,
 }
 
 /// What is wrong with a record.

@@ -1,8 +1,9 @@
 //! What is remembered about registered devices: one [`Binding`] for each contact, in memory in order and in the store.
 //!
 //! A binding is made only by a 200 to a REGISTER, so nothing a device merely claims moves another's calls. It ends
-//! at its expiry, which is kept as wall time because it must outlive the process. Writes are not committed: the
-//! journal survives the loss of the process, and a device lost with the whole machine registers again.
+//! at its expiry, which is kept as wall time because it must outlive the process. A change is committed before the
+//! answer that announces it leaves; what a commit costs is the driver's choice (a journal that survives the loss of
+//! the process is enough: after the loss of the machine devices register again).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -104,6 +105,8 @@ pub struct Bindings<S> {
     by_flow: BTreeMap<(Transport, SocketAddr), Keys>,
     by_identity: BTreeMap<String, Keys>,
     expiry: TimerTable<BindingKey>,
+    /// Was the store written since the last [`Bindings::take_dirty`]?
+    is_dirty: bool,
 }
 
 impl<S: Store> Bindings<S> {
@@ -117,6 +120,7 @@ impl<S: Store> Bindings<S> {
             by_flow: BTreeMap::new(),
             by_identity: BTreeMap::new(),
             expiry: TimerTable::default(),
+            is_dirty: false,
         };
         let mut found = Vec::new();
         let mut stale = Vec::new();
@@ -144,6 +148,7 @@ impl<S: Store> Bindings<S> {
         self.unindex(key);
         let value = serde_json::to_vec(&binding).expect("a binding is plain data and becomes JSON");
         self.store.write(TABLE, &key.0.to_be_bytes(), &value);
+        self.is_dirty = true;
         self.index(key, binding);
     }
 
@@ -151,6 +156,7 @@ impl<S: Store> Bindings<S> {
     pub fn remove(&mut self, key: BindingKey) -> Option<Binding> {
         let binding = self.unindex(key)?;
         self.store.remove(TABLE, &key.0.to_be_bytes());
+        self.is_dirty = true;
         Some(binding)
     }
 
@@ -188,6 +194,11 @@ impl<S: Store> Bindings<S> {
     /// When the next binding expires.
     pub fn next_expiry(&self) -> Option<Instant> {
         self.expiry.next()
+    }
+
+    /// Does the store hold something that was not committed? Asking is promising to commit.
+    pub fn take_dirty(&mut self) -> bool {
+        std::mem::take(&mut self.is_dirty)
     }
 
     /// Wall time at `now`.

@@ -137,6 +137,13 @@ impl<S: Store> Pcscf<S> {
         self.output.push_back(Decision::Respond { server, response });
     }
 
+    /// Lets nothing that follows leave before the bindings as they now are can be found again.
+    fn commit_bindings(&mut self) {
+        if self.bindings.take_dirty() {
+            self.output.push_back(Decision::Commit);
+        }
+    }
+
     fn procedure(&mut self, name: &'static str, outcome: &'static str, identity: String, detail: String) {
         let event = Event::Procedure { name, outcome, identity: Pii::new(identity), detail };
         self.output.push_back(Decision::Event(event));
@@ -180,6 +187,7 @@ impl<S: Store> Function for Pcscf<S> {
         while let Some(binding) = self.bindings.pop_expired(now) {
             self.procedure("de_registration", "expired", binding.identity, String::new());
         }
+        self.commit_bindings();
         self.exchanges.forget_due(now);
     }
 

@@ -177,7 +177,10 @@ impl<S: Store> Pcscf<S> {
         let mut draft = Draft::relay(response);
         headers::strip_confidential(&mut draft);
         match status {
-            200..300 => self.bind(now, response, registering),
+            200..300 => {
+                self.bind(now, response, registering);
+                self.commit_bindings();
+            }
             401 | 407 => hide_keys(&mut draft, response),
             _ => {}
         }

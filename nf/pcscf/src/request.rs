@@ -158,6 +158,7 @@ impl<S: Store> Pcscf<S> {
         if is_stream && binding.flow.connection != flow.connection && !self.is_open(&binding.flow) {
             let moved = Binding { flow, ..binding.clone() };
             self.bindings.put(key, moved);
+            self.commit_bindings();
         }
     }
 

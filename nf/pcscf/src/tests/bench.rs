@@ -102,7 +102,7 @@ impl Bench {
     /// The same P-CSCF after its process was killed and started again, `later` after the first start.
     pub fn restarted(&self, later: Duration) -> Bench {
         let wall = 1_000_000 + u64::try_from(later.as_micros()).expect("a short time");
-        Bench::with(config(), self.pcscf.store().clone(), wall)
+        Bench::with(config(), self.pcscf.store().after_crash(), wall)
     }
 
     pub fn feed(&mut self, input: Indication) -> Vec<Decision> {
@@ -116,6 +116,7 @@ impl Bench {
             match decision {
                 Decision::Event(Event::Procedure { name, outcome, .. }) => self.events.push((name, outcome)),
                 Decision::Event(_) => {}
+                Decision::Commit => self.pcscf.store_mut().commit(),
                 other => decisions.push(other),
             }
         }

@@ -121,6 +121,13 @@ impl Scscf {
         Verdict::Refused { outcome, reason: "too many wrong answers in a row" }
     }
 
+    /// No nonce of this user is good any more: the next REGISTER is challenged with what the HSS has then.
+    pub(crate) fn forget_challenges_of(&mut self, private_identity: &str) {
+        for key in self.challenges.keys_of(&private_identity.into()) {
+            self.forget_challenge(&key);
+        }
+    }
+
     fn forget_challenge(&mut self, key: &Key) {
         self.challenges.remove(key);
         self.timers.set(Timer::Challenge(key.clone()), None);

@@ -252,6 +252,10 @@ impl Challenges {
         self.of(&key.private_identity).filter(used).map(|(other, _)| other.clone()).skip(1).collect()
     }
 
+    pub(crate) fn keys_of(&self, private_identity: &Text) -> Vec<Key> {
+        self.of(private_identity).map(|(key, _)| key.clone()).collect()
+    }
+
     pub(crate) fn is_any_awaiting(&self, private_identity: &Text) -> bool {
         self.of(private_identity).any(|(_, challenge)| challenge.is_awaiting())
     }

@@ -146,6 +146,7 @@ impl Scscf {
                 ContactEvent::Deactivated
             }
         };
+        self.forget_challenges_of(&request.private_identity);
         let mut sets = self.registrar.sets_of(&request.private_identity);
         if !request.public_identities.is_empty() {
             sets.retain(|id| {
@@ -167,13 +168,15 @@ impl Scscf {
         cx::RegistrationTerminationAnswer { result: ResultCode::SUCCESS, associated_identities: Vec::new() }
     }
 
-    /// PPR: the profile and the charging addresses are replaced (TS 29.228 §6.2.2).
+    /// PPR: the profile and the charging addresses are replaced (TS 29.228 §6.2.2). Whatever changed, a digest nonce made of an
+    /// older password must not outlive it.
     fn on_push_profile(&mut self, now: Instant, request: &cx::PushProfileRequest) -> ResultCode {
         let charging = request.charging.as_ref().and_then(charging::function_addresses).map(Text::from);
         let sets = self.registrar.sets_of(&request.private_identity);
         if sets.is_empty() {
             return ResultCode::USER_UNKNOWN;
         }
+        self.forget_challenges_of(&request.private_identity);
         let Some(document) = &request.user_data else {
             for id in sets {
                 if let Some(set) = self.registrar.set_mut(id) {
@@ -190,7 +193,7 @@ impl Scscf {
             }
             Ok(_) => ResultCode::USER_UNKNOWN,
             Err(error) => {
-                self.alarm(&error.to_string());
+                self.alarm(error.to_string());
                 ResultCode::UNABLE_TO_COMPLY
             }
         }

@@ -25,6 +25,7 @@ use sip::{Draft, Message, Method};
 use text::Text;
 
 mod assign;
+mod assigned;
 mod authenticate;
 mod challenge;
 mod charging;
@@ -33,6 +34,7 @@ pub mod contact;
 mod deregister;
 mod dialog;
 mod grant;
+mod notify;
 mod originate;
 mod own;
 pub mod profile;

@@ -1,20 +1,19 @@
-//! The notifier of the reg event package (RFC 3680, RFC 6665, TS 24.229 §5.4.2.1).
+//! Subscriptions to the reg event package: SUBSCRIBE (RFC 6665, RFC 3680, TS 24.229 §5.4.2.1.1). What subscribers are told
+//! stands in [`crate::notify`].
 //!
-//! Who may watch: the user's own identities, and the P-CSCFs in the Path of a contact. Each subscriber hears at most once in
-//! 5 s, but for the last word. Documents carry full state, so that a lost one harms nobody.
+//! Who may watch: the user's own identities, and the P-CSCFs in the Path of a contact.
 
 use clock::{Duration, Instant};
-use diameter::cx::SubscriptionInfo;
-use node::{ClientKey, Decision, ServerKey};
+use node::ServerKey;
 use rand::Rng;
-use sip::{Draft, Message, Method, Name, NameAddress, Uri};
+use sip::{Draft, Message, Name, NameAddress, Uri};
 
 use crate::assign::Job;
 use crate::register::Registrant;
 use crate::registrar::{RegistrationSet, SetId};
 use crate::text::Text;
 use crate::watcher::{Watcher, id_of, tag_of};
-use crate::{Scscf, Timer, reginfo};
+use crate::{Scscf, Timer};
 
 /// The subscription's length when the subscriber names none (RFC 3680 §4.4).
 const SECONDS_DEFAULT: u32 = 3761;
@@ -22,8 +21,6 @@ const SECONDS_DEFAULT: u32 = 3761;
 const SECONDS_MAX: u32 = 600_000;
 /// The shortest granted; below it 423.
 const SECONDS_MIN: u32 = 60;
-/// RFC 3680 §4.10: not faster than once per 5 s per subscriber.
-const PAUSE: Duration = Duration::from_secs(5);
 /// Most subscriptions to one set; more are refused with 403.
 const WATCHERS_MAX: usize = 16;
 
@@ -167,97 +164,6 @@ impl Scscf {
         self.notify_at_once(now, id);
     }
 
-    /// Tells a subscriber what is, now or as soon as the pause since the last time is over.
-    pub(crate) fn notify(&mut self, now: Instant, id: u64) {
-        let Some(watcher) = self.watchers.find(id) else { return };
-        match watcher.notified_at.map(|at| at + PAUSE).filter(|next| *next > now) {
-            Some(next) => self.timers.set(Timer::Notification(id), Some(next)),
-            None => self.notify_at_once(now, id),
-        }
-    }
-
-    fn notify_at_once(&mut self, now: Instant, id: u64) {
-        let Some(set) = self.watchers.find(id).and_then(|watcher| self.registrar.set(watcher.set)) else {
-            return;
-        };
-        let left = self
-            .watchers
-            .find(id)
-            .map_or(0, |watcher| watcher.expires_at.saturating_since(now).as_micros().div_ceil(1_000_000));
-        let set = set.clone();
-        self.timers.set(Timer::Notification(id), None);
-        self.send_notify(now, id, &set, &format!("active;expires={left}"));
-    }
-
-    fn send_notify(&mut self, now: Instant, id: u64, set: &RegistrationSet, state: &str) {
-        let Some(watcher) = self.watchers.find_mut(id) else { return };
-        let departed = std::mem::take(&mut watcher.departed);
-        let body = reginfo::document(set, &departed, watcher.version, now);
-        watcher.version += 1;
-        watcher.cseq += 1;
-        watcher.notified_at = Some(now);
-        let target = NameAddress::parse(&watcher.contact).map_or("", |address| address.uri_text);
-        let mut draft = Draft::request(Method::Notify, target);
-        draft.push_back(Name::MaxForwards, node::forward::MAX_FORWARDS.to_string());
-        draft.push_back(Name::From, &*watcher.local);
-        draft.push_back(Name::To, &*watcher.remote);
-        draft.push_back(Name::CallId, &*watcher.call_id);
-        draft.push_back(Name::CSeq, format!("{} NOTIFY", watcher.cseq));
-        if !watcher.route.is_empty() {
-            draft.push_back(Name::Route, &*watcher.route);
-        }
-        draft.push_back(Name::Contact, self.own.notifier_contact());
-        let event = watcher.event_id.as_ref().map_or_else(|| "reg".into(), |id| format!("reg;id={id}"));
-        draft.push_back(Name::Event, event);
-        draft.push_back(Name::SubscriptionState, state);
-        draft.set_body("application/reginfo+xml", body);
-        let destination = self.own.resolve_uri(node::forward::next_hop(&draft));
-        let Some(destination) = destination else { return };
-        let client = ClientKey(self.next_key());
-        self.notifying.insert(client, id);
-        self.output.push_back(Decision::Send { client, request: draft, destination });
-    }
-
-    /// The answer to a NOTIFY. Whoever does not take it does not want more (RFC 6665 §4.2.2); no NOTIFY carries Retry-After
-    /// semantics here, because the next change brings full state anyway.
-    pub(crate) fn handle_notify_response(&mut self, now: Instant, client: ClientKey, response: &Message) {
-        if response.status() < 200 {
-            return;
-        }
-        let Some(id) = self.notifying.remove(&client) else { return };
-        if response.status() >= 300 && self.watchers.find(id).is_some() {
-            self.event("notification", "refused", "", response.status().to_string());
-            self.forget_subscription(now, id);
-        }
-    }
-
-    /// The subscriber's time is over, or it said so.
-    pub(crate) fn on_subscription_expired(&mut self, now: Instant, id: u64) {
-        let Some(watcher) = self.watchers.find(id) else { return };
-        match self.registrar.set(watcher.set).cloned() {
-            Some(set) => self.end_subscription(now, id, &set, "timeout"),
-            None => self.forget_subscription(now, id),
-        }
-    }
-
-    /// The last NOTIFY, which waits for no pause.
-    pub(crate) fn end_subscription(&mut self, now: Instant, id: u64, set: &RegistrationSet, reason: &str) {
-        self.send_notify(now, id, set, &format!("terminated;reason={reason}"));
-        self.forget_subscription(now, id);
-    }
-
-    fn forget_subscription(&mut self, now: Instant, id: u64) {
-        self.timers.set(Timer::Subscription(id), None);
-        self.timers.set(Timer::Notification(id), None);
-        let Some(watcher) = self.watchers.remove(id) else { return };
-        if let Some(set) = self.registrar.set_mut(watcher.set) {
-            set.watchers.retain(|each| *each != id);
-        }
-        if watcher.is_device {
-            self.store_for(now, &watcher);
-        }
-    }
-
     fn store_subscription(&mut self, now: Instant, id: u64) {
         if let Some(watcher) = self.watchers.find(id).cloned() {
             self.store_for(now, &watcher);
@@ -265,7 +171,7 @@ impl Scscf {
     }
 
     /// GPP-R1: the HSS keeps a device's subscription with the contact it belongs to.
-    fn store_for(&mut self, now: Instant, watcher: &Watcher) {
+    pub(crate) fn store_for(&mut self, now: Instant, watcher: &Watcher) {
         let Some(set) = self.registrar.set(watcher.set) else { return };
         let owner = set
             .contacts
@@ -276,44 +182,6 @@ impl Scscf {
         if let (Some(private_identity), Some(public_identity)) = (owner, public) {
             let registrant = Registrant { private_identity, public_identity };
             self.enqueue(now, Job::Store { registrant });
-        }
-    }
-
-    /// A device's subscription that the HSS kept. Its length, version and CSeq are not among what Cx keeps: it lasts as long
-    /// as its contact, and the numbers go on from the wall clock's seconds, which no earlier process can have reached by
-    /// counting (RFC 3261 §12.2.1.1 and RFC 3680 §5.1 ask for growth, not for steps of one, when state is full).
-    pub(crate) fn take_subscription(
-        &mut self,
-        now: Instant,
-        set: SetId,
-        info: &SubscriptionInfo,
-        expires_at: Instant,
-    ) {
-        let number = (self.wall.at(now).0 / 1_000_000) as u32 & 0x3fff_ffff;
-        let id = NameAddress::parse(&info.to)
-            .and_then(|to| id_of(to.tag()?))
-            .filter(|id| self.watchers.find(*id).is_none())
-            .unwrap_or_else(|| self.random.tag.next_u64());
-        let watcher = Watcher {
-            set,
-            call_id: info.call_id.as_str().into(),
-            local: info.to.as_str().into(),
-            remote: info.from.as_str().into(),
-            route: info.record_route.as_str().into(),
-            contact: info.contact.as_str().into(),
-            event_id: None,
-            is_device: true,
-            cseq: number,
-            remote_cseq: 0,
-            version: number,
-            expires_at,
-            notified_at: Some(now),
-            departed: Vec::new(),
-        };
-        self.watchers.insert(id, watcher);
-        self.timers.set(Timer::Subscription(id), Some(expires_at));
-        if let Some(set) = self.registrar.set_mut(set) {
-            set.watchers.push(id);
         }
     }
 }

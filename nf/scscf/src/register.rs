@@ -8,7 +8,7 @@ use sip::uri::Scheme;
 use sip::{Message, Name};
 
 use crate::Scscf;
-use crate::assign::Job;
+use crate::assign::{Job, Registering};
 use crate::authenticate::{Reason, Wanted};
 use crate::contact::{Bounds, ContactError, changes_of};
 use crate::registrar::Update;
@@ -61,7 +61,10 @@ impl Scscf {
         };
         match self.authenticate(now, &request, &registrant) {
             Verdict::Granted { authentication_info } => {
-                self.enqueue(now, Job::Register { server, request, registrant, update, authentication_info });
+                let is_repeated = false;
+                let registering =
+                    Registering { server, request, registrant, update, authentication_info, is_repeated };
+                self.enqueue(now, Job::Register(Box::new(registering)));
             }
             Verdict::Challenge { reason, failures } => {
                 self.want_vector(Wanted { server, request, registrant, failures, reason });

@@ -4,16 +4,21 @@
 use clock::{Instant, WallOrigin};
 use diameter::cx::{self, RestorationInfo, ScscfRestorationInfo, ServerAssignmentType, SubscriptionInfo};
 use node::{ServerKey, Unanswered};
-use sip::{Message, Name, Uri};
+use rand::Rng;
+use sip::{Message, Name, NameAddress, Uri};
 
 use crate::contact::Contact;
 use crate::registrar::SetId;
 use crate::text::Text;
-use crate::watcher::Watchers;
-use crate::{Scscf, Waiting, charging, profile};
+use crate::watcher::{Watcher, Watchers, id_of};
+use crate::{Scscf, Timer, Waiting, charging, profile};
 
 /// Most contacts that are taken back for one set.
 const CONTACTS_MAX: usize = 32;
+
+/// The second since 1970 from which CSeq and version of restored subscriptions count (2023-11-14): it leaves them below 2³¹,
+/// as RFC 3261 §8.1.1.5 demands, for decades.
+const NUMBERS_SINCE: u64 = 1_700_000_000;
 
 /// What a user who was not known here is wanted for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -123,7 +128,7 @@ impl Scscf {
         }
         let profile = match answer.user_data.as_deref().map(profile::parse) {
             Some(Ok(profile)) => profile,
-            Some(Err(error)) => return self.alarm(&error.to_string()),
+            Some(Err(error)) => return self.alarm(error.to_string()),
             None => return,
         };
         let charging = answer.charging.as_ref().and_then(charging::function_addresses).map(Text::from);
@@ -161,6 +166,45 @@ impl Scscf {
                     self.take_subscription(now, id, subscription, expires_at);
                 }
             }
+        }
+    }
+
+    /// A device's subscription that the HSS kept. Its length, version and CSeq are not among what Cx keeps: it lasts as long
+    /// as its contact, and the numbers go on from the wall clock's seconds, which no earlier process can have reached by
+    /// counting (RFC 3261 §12.2.1.1 and RFC 3680 §5.1 ask for growth, not for steps of one, when state is full).
+    pub(crate) fn take_subscription(
+        &mut self,
+        now: Instant,
+        set: SetId,
+        info: &SubscriptionInfo,
+        expires_at: Instant,
+    ) {
+        let seconds = (self.wall.at(now).0 / 1_000_000).saturating_sub(NUMBERS_SINCE);
+        let number = (seconds & 0x3fff_ffff) as u32;
+        let id = NameAddress::parse(&info.to)
+            .and_then(|to| id_of(to.tag()?))
+            .filter(|id| self.watchers.find(*id).is_none())
+            .unwrap_or_else(|| self.random.tag.next_u64());
+        let watcher = Watcher {
+            set,
+            call_id: info.call_id.as_str().into(),
+            local: info.to.as_str().into(),
+            remote: info.from.as_str().into(),
+            route: info.record_route.as_str().into(),
+            contact: info.contact.as_str().into(),
+            event_id: None,
+            is_device: true,
+            cseq: number,
+            remote_cseq: 0,
+            version: number,
+            expires_at,
+            notified_at: Some(now),
+            departed: Vec::new(),
+        };
+        self.watchers.insert(id, watcher);
+        self.timers.set(Timer::Subscription(id), Some(expires_at));
+        if let Some(set) = self.registrar.set_mut(set) {
+            set.watchers.push(id);
         }
     }
 

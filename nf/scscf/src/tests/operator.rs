@@ -79,6 +79,25 @@ fn a_new_profile_takes_effect_at_once() {
 }
 
 #[test]
+fn a_nonce_does_not_outlive_the_profile_it_was_made_for() {
+    let mut home = Home::new();
+    let mut bob = Device::bob();
+    let register = bob.register(None);
+    let response = home.response_to(&register);
+    let challenge = response.header(Name::WwwAuthenticate).unwrap();
+    let register = bob.register(Some(challenge));
+    assert_eq!(home.response_to(&register).status(), 200);
+    let request = cx::Request::PushProfile(cx::PushProfileRequest {
+        private_identity: "bob@ims.example".into(),
+        user_data: None,
+        charging: None,
+    });
+    home.feed(Indication::DiameterRequest { key: DiameterKey(1), request, origin_host: "hss".into() });
+    let register = bob.register(Some(challenge));
+    assert_eq!(home.response_to(&register).status(), 401);
+}
+
+#[test]
 fn registrations_are_listed_page_by_page() {
     let mut home = Home::new();
     home.register(&mut Device::alice());

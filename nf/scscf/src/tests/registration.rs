@@ -401,3 +401,58 @@ fn registrations_of_one_user_wait_for_each_other_and_the_hss_remembers_both() {
     assert_eq!(home.hss.restoration["bob@ims.example"].contacts.len(), 2);
     assert_eq!(home.scscf.open_procedures(), 0);
 }
+
+#[test]
+fn a_refresh_that_crosses_the_operator_s_de_registration_becomes_a_new_registration() {
+    let mut home = Home::new();
+    let mut alice = Device::alice();
+    home.register(&mut alice);
+    let register = alice.register(None);
+    let response = home.response_to(&register);
+    let register = alice.register(response.header(Name::WwwAuthenticate));
+    home.hss.held = Some(Vec::new());
+    home.send(&register);
+    let request = cx::Request::RegistrationTermination(cx::RegistrationTerminationRequest {
+        private_identity: "alice@ims.example".into(),
+        public_identities: Vec::new(),
+        reason: cx::DeregistrationReasonCode::ServerChange,
+        reason_info: None,
+    });
+    home.feed(Indication::DiameterRequest { key: DiameterKey(1), request, origin_host: "hss".into() });
+    let decisions = home.release();
+    let [Decision::Respond { response, .. }] = &decisions[..] else { panic!("{decisions:?}") };
+    assert_eq!(response.status(), 200);
+    assert_eq!(home.hss.assignments().last(), Some(&ServerAssignmentType::Registration));
+    assert_eq!(home.scscf.registrar().len(), 1);
+}
+
+#[test]
+fn a_device_that_leaves_is_gone_whatever_the_hss_thinks_but_stays_while_the_hss_is_silent() {
+    let mut home = Home::new();
+    let mut alice = Device::alice();
+    home.register(&mut alice);
+    alice.expires = 0;
+    let register = alice.register(None);
+    let response = home.response_to(&register);
+    home.hss.is_silent = true;
+    let register = alice.register(response.header(Name::WwwAuthenticate));
+    assert_eq!(home.response_to(&register).status(), 504);
+    assert_eq!(home.scscf.registrar().len(), 1);
+    home.hss.is_silent = false;
+    home.hss.failure = Some(ResultCode::UNABLE_TO_COMPLY);
+    assert_eq!(home.register(&mut alice).status(), 200);
+    assert!(home.scscf.registrar().is_empty());
+}
+
+#[test]
+fn a_device_costs_less_than_four_kibibytes_of_state() {
+    let mut home = Home::new();
+    let mut bob = Device::bob();
+    home.register(&mut bob);
+    home.send(&super::subscriptions::subscribe_of_alice(600));
+    let id = home.scscf.registrar().find("sip:bob@ims.example").unwrap();
+    // What is written out is a fair measure of what is kept: numbers are longer there, pointers absent.
+    let set = serde_json::to_vec(home.scscf.registrar().set(id).unwrap()).unwrap();
+    let challenges = serde_json::to_vec(&home.scscf.challenges.keys_of(&bob.private.into())).unwrap();
+    assert!(set.len() + challenges.len() < 1500, "{} + {}", set.len(), challenges.len());
+}

@@ -1,17 +1,21 @@
 //! The project's automation: what would be a shell script longer than a screen.
 
 mod codegen;
+mod steps;
+mod test;
 
 use std::path::Path;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo run -p xtask -- codegen";
+const USAGE: &str = "usage: cargo run -p xtask -- codegen|lint|test";
 
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a member of the workspace");
     match std::env::args().nth(1).as_deref() {
         Some("codegen") => codegen::run(root),
+        Some("lint") => test::lint(root),
+        Some("test") => test::run(root),
         _ => bail!(USAGE),
     }
 }

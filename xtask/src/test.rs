@@ -1,0 +1,44 @@
+//! `make test`: everything that CI runs, the cheap and telling things first.
+
+use std::path::Path;
+
+use anyhow::Result;
+
+use crate::steps::Steps;
+
+/// Seeds of mixed traffic, and as many again in which functions die.
+const SEEDS: u64 = 10_000;
+const SEEDS_WITH_KILLS: u64 = 2_000;
+
+/// Runs all.
+pub fn run(root: &Path) -> Result<()> {
+    let mut steps = Steps::new(root);
+    lint_steps(&mut steps);
+    steps.run("unit and crate tests", "cargo test --quiet --workspace --exclude interop");
+    simulation_steps(&mut steps);
+    steps.run("fuzzing, a minute for each target", "fuzz/run 60");
+    steps.run("static functions", "cargo build --quiet --profile nf --target x86_64-unknown-linux-musl -p host --bins");
+    steps.run("evertone command", "cargo build --quiet --profile nf -p controller -p bench");
+    steps.run("real phones and peers", "cargo test --quiet -p interop -- --test-threads=1");
+    steps.finish()
+}
+
+/// `make lint`.
+pub fn lint(root: &Path) -> Result<()> {
+    let mut steps = Steps::new(root);
+    lint_steps(&mut steps);
+    steps.finish()
+}
+
+fn lint_steps(steps: &mut Steps<'_>) {
+    steps.run("format", "cargo fmt --all --check");
+    steps.run("lints", "cargo clippy --quiet --workspace --all-targets -- -D warnings");
+}
+
+fn simulation_steps(steps: &mut Steps<'_>) {
+    steps.run("simulated traffic", &format!("cargo run --quiet -p sim -- --seeds 0..{SEEDS}"));
+    steps.run(
+        "simulated traffic with functions that die",
+        &format!("cargo run --quiet -p sim -- --seeds 0..{SEEDS_WITH_KILLS} --kills"),
+    );
+}

@@ -313,6 +313,8 @@ mod tests {
         too_long[7] = 13;
         check(&too_long);
         check(&good[..7]);
+        let unpadded = written(|avps| avps.text(dictionary::ORIGIN_HOST, "abc"));
+        check(&unpadded[..11]);
         let mut vendor_cut_off = good.clone();
         vendor_cut_off[4] |= FLAG_VENDOR;
         check(&vendor_cut_off[..8]);

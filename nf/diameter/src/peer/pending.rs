@@ -82,3 +82,25 @@ impl PendingTable {
             self.by_hop_by_hop.iter().map(|(&hop_by_hop, pending)| (pending.order, hop_by_hop)).collect();
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::codec::MessageBuilder;
+    use crate::cx::Envelope;
+
+    #[test]
+    fn only_what_this_connection_has_sent_can_be_answered_on_it() {
+        let header = Envelope { hop_by_hop: 5, ..Envelope::default() }.header(300, true, false);
+        let mut table = PendingTable::new(10);
+        table.insert(5, 1, 300, MessageBuilder::new(header).finish());
+        assert!(table.take_answered(&header.answer(false)).is_none());
+        assert!(table.next_unsent().is_some());
+        let other_command = Header { command_code: 301, ..header };
+        assert!(table.take_answered(&other_command.answer(false)).is_none());
+        table.forget_connection();
+        assert!(table.take_answered(&header.answer(false)).is_none());
+        assert!(table.next_unsent().is_some());
+        assert_eq!(table.take_answered(&header.answer(false)).unwrap().ticket, 1);
+    }
+}

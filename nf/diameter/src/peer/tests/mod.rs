@@ -52,6 +52,8 @@ fn a_request_is_delivered_and_its_answer_comes_back() {
     let mut world = World::open();
     world.ask(7);
     assert_eq!(world.answers(), [(7, Ok(reply("prompt")))]);
+    let watchdog_at = world.now + millis(28_000);
+    assert!(world.client.poll_timeout().unwrap() >= watchdog_at, "nothing waits for an answered request");
     let PeerOutput::Request { request, origin_host, .. } = &world.server_told[1] else { panic!() };
     assert_eq!((request, origin_host.as_str()), (&question(7), CLIENT));
 }
@@ -175,6 +177,36 @@ fn an_answer_made_between_two_connections_waits_for_the_repetition() {
 }
 
 #[test]
+fn an_answer_is_not_sent_on_a_connection_that_has_not_seen_its_request() {
+    let mut world = World::open();
+    let server = world.server.as_mut().unwrap();
+    server.send_request(world.now, 3, &question(3), None, "example");
+    world.settle();
+    let Some(PeerOutput::Request { ticket, .. }) = world.client_told.pop() else { panic!() };
+    world.cut();
+    world.advance(millis(50));
+    world.wire.clear();
+    world.client.send_answer(world.now, ticket, &reply("to nobody"));
+    world.settle();
+    assert!(world.client.is_open() && world.wire.is_empty());
+}
+
+#[test]
+fn a_repetition_is_answered_under_its_own_hop_by_hop_identifier() {
+    let mut server = World::open().server.unwrap();
+    let envelope =
+        |hop_by_hop| cx::Envelope { hop_by_hop, origin_host: CLIENT.to_owned(), ..Default::default() };
+    server.handle_bytes(Instant::ZERO, question(1).encode(&envelope(5)));
+    server.handle_bytes(Instant::ZERO, question(1).encode(&envelope(6)));
+    let outputs = drain(&mut server);
+    let [PeerOutput::Request { ticket, .. }] = &outputs[..] else { panic!("{outputs:?}") };
+    server.send_answer(Instant::ZERO, ticket.clone(), &reply("once"));
+    assert_eq!(first_sent(&drain(&mut server)).header.hop_by_hop, 6);
+    server.handle_bytes(Instant::ZERO, question(1).encode(&envelope(7)));
+    assert_eq!(first_sent(&drain(&mut server)).header.hop_by_hop, 7);
+}
+
+#[test]
 fn answers_are_forgotten_after_ten_seconds() {
     let mut world = World::open();
     world.ask(1);
@@ -283,6 +315,44 @@ fn a_silent_peer_is_suspected_after_two_watchdogs_closed_after_three_and_trusted
     assert!(world.client.is_open());
     let sent: Vec<_> = world.wire.iter().map(|message| message.header.command_code).collect();
     assert_eq!(sent, [base::CER, base::DWR, base::DWR, base::DWR, cx::command::LOCATION_INFORMATION]);
+}
+
+#[test]
+fn nothing_is_asked_of_a_peer_on_probation() {
+    let mut client = Peer::initiator(identity(CLIENT, 1), SERVER.into(), settings(), 1);
+    let mut now = Instant::ZERO;
+    let connect = |client: &mut Peer, now| {
+        client.handle_connected(now);
+        let cer = first_sent(&drain(client));
+        client.handle_bytes(now, base::capabilities_exchange_answer(&identity(SERVER, 1), &cer));
+    };
+    connect(&mut client, now);
+    while !drain(&mut client).contains(&PeerOutput::Close) {
+        now = client.poll_timeout().unwrap();
+        client.handle_timeout(now);
+    }
+    now = client.poll_timeout().unwrap();
+    client.handle_timeout(now);
+    connect(&mut client, now);
+    client.send_request(now, 1, &question(1), None, "example");
+    let sent = drain(&mut client);
+    assert_eq!(first_sent(&sent).header.command_code, base::DWR);
+    assert_eq!(sent.len(), 1, "{sent:?}");
+}
+
+#[test]
+fn probation_is_over_once_passed() {
+    let mut world = World::open();
+    world.is_silent = true;
+    world.advance(millis(97_000));
+    world.is_silent = false;
+    world.advance(millis(20_000));
+    assert!(world.client.is_open());
+    world.cut();
+    world.wire.clear();
+    world.advance(millis(50));
+    assert!(world.client.is_open());
+    assert_eq!(world.wire.len(), 1, "a CER and no watchdog");
 }
 
 #[test]

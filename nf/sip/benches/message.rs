@@ -6,6 +6,7 @@ mod counting;
 
 use std::hint::black_box;
 use std::path::Path;
+use std::time::Duration;
 
 use bytes::Bytes;
 use counting::allocations;
@@ -29,7 +30,10 @@ fn forward(message: &Message, via: &str) -> Bytes {
 const VIA: &str = "SIP/2.0/UDP 127.0.0.2:5060;branch=z9hG4bK0123456789abcdef";
 
 fn main() {
-    let mut criterion = Criterion::default().configure_from_args();
+    let times = Criterion::default()
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(1));
+    let mut criterion = times.configure_from_args();
     let register = parse(REGISTER);
     criterion.bench_function("parse_register", |bencher| bencher.iter(|| parse(black_box(REGISTER))));
     criterion.bench_function("parse_invite", |bencher| bencher.iter(|| parse(black_box(INVITE))));
@@ -43,7 +47,8 @@ fn main() {
         };
         bencher.iter_batched(prepare, push, criterion::BatchSize::SmallInput);
     });
-    criterion.bench_function("push_via_and_emit", |bencher| bencher.iter(|| forward(black_box(&register), VIA)));
+    criterion
+        .bench_function("push_via_and_emit", |bencher| bencher.iter(|| forward(black_box(&register), VIA)));
     criterion.final_summary();
     write_figures(&register);
 }
@@ -70,7 +75,7 @@ fn figure(id: &str, value: f64, unit: &str, goal_max: Option<f64>) -> serde_json
 }
 
 /// The median over batches of the time one call takes: a batch that was interrupted does not move it.
-#[expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#[expect(clippy::disallowed_methods, clippy::disallowed_types, reason = "a benchmark reads the clock")]
 fn microseconds<T>(mut work: impl FnMut() -> T) -> f64 {
     const CALLS: u32 = 10_000;
     let mut batches: Vec<f64> = (0..51)

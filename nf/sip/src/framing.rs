@@ -221,7 +221,7 @@ mod tests {
     #[test]
     fn pings_and_pongs_are_seen_at_once_and_however_they_are_cut() {
         let (ping, pong) = (Ok(Frame::KeepAlivePing), Ok(Frame::KeepAlivePong));
-        assert_eq!(frames(&[b"\r\n"]), [pong.clone()]);
+        assert_eq!(frames(&[b"\r\n"]), vec![pong.clone()]);
         for chunks in [vec![&b"\r\n\r\n"[..]], vec![b"\r", b"\n\r", b"\n"], vec![b"\r\n", b"\r\n"]] {
             assert_eq!(frames(&chunks), [pong.clone(), ping.clone()]);
         }
@@ -235,7 +235,10 @@ mod tests {
             ("OPTIONS sip:a SIP/2.0\r\nTo: x\r\n\r\n", FramingError::ContentLengthMissing),
             ("OPTIONS sip:a SIP/2.0\r\nl: -999\r\n\r\n", FramingError::ContentLengthUnreadable),
             ("OPTIONS sip:a SIP/2.0\r\nl: 1\r\nl: 2\r\n\r\n", FramingError::ContentLengthUnreadable),
-            ("OPTIONS sip:a SIP/2.0\r\nl: 99999999999999999999\r\n\r\n", FramingError::ContentLengthUnreadable),
+            (
+                "OPTIONS sip:a SIP/2.0\r\nl: 99999999999999999999\r\n\r\n",
+                FramingError::ContentLengthUnreadable,
+            ),
             ("OPTIONS sip:a SIP/2.0\r\nl: 65537\r\n\r\n", FramingError::BodyTooLong),
             ("\n", FramingError::NoStartLine),
             (" OPTIONS", FramingError::NoStartLine),

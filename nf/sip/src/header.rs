@@ -15,7 +15,9 @@ pub struct Parameters<'a>(pub &'a str);
 impl<'a> Parameters<'a> {
     /// The value of `name` (case-insensitive), unquoted when quoted; `Some("")` when it has none.
     pub fn value(&self, name: &str) -> Option<&'a str> {
-        self.iter().find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| unquoted(value.unwrap_or("")))
+        self.iter()
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| unquoted(value.unwrap_or("")))
     }
 
     /// All parameters in order, values as written (quotes stay). Empty ones (`;;`) are left out.
@@ -231,15 +233,26 @@ mod tests {
             ("*", "", "*", None),
         ] {
             let address = NameAddress::parse(value).expect(value);
-            assert_eq!((address.display_name, address.uri_text, address.tag()), (display_name, uri_text, tag));
+            assert_eq!(
+                (address.display_name, address.uri_text, address.tag()),
+                (display_name, uri_text, tag)
+            );
         }
     }
 
     #[test]
     fn what_is_no_address_is_none() {
         for value in [
-            "", "<>", "<sip:a@b", "\"Mr. J <sip:a@b>", "<sip:a@b> x", "sip:a@b?Route=x", "sip:a@b, sip:c@d", "a b",
-            "<sip:a@b>, <sip:c@d>", "sip:a@b>",
+            "",
+            "<>",
+            "<sip:a@b",
+            "\"Mr. J <sip:a@b>",
+            "<sip:a@b> x",
+            "sip:a@b?Route=x",
+            "sip:a@b, sip:c@d",
+            "a b",
+            "<sip:a@b>, <sip:c@d>",
+            "sip:a@b>",
         ] {
             assert!(NameAddress::parse(value).is_none(), "{value}");
         }
@@ -260,8 +273,18 @@ mod tests {
     #[test]
     fn parameters_with_empty_or_broken_parts_are_not_well_formed() {
         for (text, expected) in [
-            ("", true), ("a", true), ("a=b;c", true), ("a=\"x, y\"", true), ("received=[2001:db8::1]", true), ("rport=", true),
-            (";", false), ("a;;b", false), ("a=\"x", false), ("a=\"x\"y", false), ("a=b, c", false), ("=b", false),
+            ("", true),
+            ("a", true),
+            ("a=b;c", true),
+            ("a=\"x, y\"", true),
+            ("received=[2001:db8::1]", true),
+            ("rport=", true),
+            (";", false),
+            ("a;;b", false),
+            ("a=\"x", false),
+            ("a=\"x\"y", false),
+            ("a=b, c", false),
+            ("=b", false),
             ("a b", false),
         ] {
             assert_eq!(Parameters(text).is_well_formed(), expected, "{text}");
@@ -270,7 +293,8 @@ mod tests {
 
     #[test]
     fn a_via_is_read_through_folds_and_blanks() {
-        let via = Via::parse("SIP  / 2.0\r\n / TCP \r\n  host.example.com : 5062 ;\r\n branch = z9hG4bK1").unwrap();
+        let via =
+            Via::parse("SIP  / 2.0\r\n / TCP \r\n  host.example.com : 5062 ;\r\n branch = z9hG4bK1").unwrap();
         assert_eq!((via.transport, via.host, via.port), ("TCP", Host::Name("host.example.com"), Some(5062)));
         assert_eq!(via.branch(), Some("z9hG4bK1"));
         assert_eq!((via.received(), via.rport()), (None, None));
@@ -294,8 +318,17 @@ mod tests {
     #[test]
     fn what_is_no_via_is_none() {
         for value in [
-            "", "SIP/2.0/UDP", "SIP/2.0/UDP ", "SIP/2.0/UDP ;branch=x", "HTTP/2.0/UDP h", "SIP//UDP h", "SIP/2.0 h",
-            "SIP/2.0/UDP h:x", "SIP/2.0/UDP h:70000", "SIP/2.0/UDP [::1", "SIP/2.0/U,P h",
+            "",
+            "SIP/2.0/UDP",
+            "SIP/2.0/UDP ",
+            "SIP/2.0/UDP ;branch=x",
+            "HTTP/2.0/UDP h",
+            "SIP//UDP h",
+            "SIP/2.0 h",
+            "SIP/2.0/UDP h:x",
+            "SIP/2.0/UDP h:70000",
+            "SIP/2.0/UDP [::1",
+            "SIP/2.0/U,P h",
         ] {
             assert!(Via::parse(value).is_none(), "{value}");
         }
@@ -306,7 +339,15 @@ mod tests {
         let method = Method::Invite;
         assert_eq!(CSeq::parse("0009\r\n  INVITE"), Some(CSeq { number: 9, method }));
         assert_eq!(CSeq::parse("2147483647 INVITE"), Some(CSeq { number: 2147483647, method }));
-        for value in ["2147483648 INVITE", "36893488147419103232 INVITE", "1INVITE", "1", "INVITE", "-1 INVITE", "1 A B"] {
+        for value in [
+            "2147483648 INVITE",
+            "36893488147419103232 INVITE",
+            "1INVITE",
+            "1",
+            "INVITE",
+            "-1 INVITE",
+            "1 A B",
+        ] {
             assert_eq!(CSeq::parse(value), None, "{value}");
         }
     }

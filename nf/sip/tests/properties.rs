@@ -7,11 +7,16 @@ use sip::{Draft, Message, Name, NameAddress, Uri, Via};
 /// Every question one can ask, so that none of them panics.
 fn ask_everything(message: &Message) {
     let _ = message.validate();
-    let _ = (message.is_request(), message.method(), message.request_uri(), message.status(), message.reason());
+    let _ =
+        (message.is_request(), message.method(), message.request_uri(), message.status(), message.reason());
     let _ = (message.via(), message.from(), message.to(), message.call_id(), message.cseq(), message.body());
     for (name, value) in message.fields() {
         let name_constant = Name::from_text(name);
-        let _ = (message.header_text(name), message.number(name_constant), message.has_token(name_constant, "path"));
+        let _ = (
+            message.header_text(name),
+            message.number(name_constant),
+            message.has_token(name_constant, "path"),
+        );
         let _ = message.values(name_constant).count();
         let _ = Via::parse(value).map(|via| (via.branch(), via.received(), via.rport()));
         if let Some(address) = NameAddress::parse(value) {
@@ -26,20 +31,35 @@ fn ask_everything(message: &Message) {
 /// Values that have what makes SIP hard: quotes, brackets, commas, folds, escapes, letters beyond ASCII.
 fn value() -> impl Strategy<Value = String> {
     let piece = prop_oneof![
-        "[ -~]{0,12}", Just("\r\n ".to_owned()), Just("\r\n\t".to_owned()), Just("é漢".to_owned()), Just(", ".to_owned()),
-        Just("\"a, \\\" b\"".to_owned()), Just("<sip:a@b;lr>".to_owned()), Just(";tag=1".to_owned()), Just("%41".to_owned()),
+        "[ -~]{0,12}",
+        Just("\r\n ".to_owned()),
+        Just("\r\n\t".to_owned()),
+        Just("é漢".to_owned()),
+        Just(", ".to_owned()),
+        Just("\"a, \\\" b\"".to_owned()),
+        Just("<sip:a@b;lr>".to_owned()),
+        Just(";tag=1".to_owned()),
+        Just("%41".to_owned()),
     ];
     prop::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
 }
 
 fn field() -> impl Strategy<Value = String> {
     let name = prop_oneof![
-        "[A-Za-z][A-Za-z0-9-]{0,12}", Just("Via".to_owned()), Just("v".to_owned()), Just("Route".to_owned()),
-        Just("To".to_owned()), Just("CSeq".to_owned()), Just("Max-Forwards".to_owned()), Just("m".to_owned()),
+        "[A-Za-z][A-Za-z0-9-]{0,12}",
+        Just("Via".to_owned()),
+        Just("v".to_owned()),
+        Just("Route".to_owned()),
+        Just("To".to_owned()),
+        Just("CSeq".to_owned()),
+        Just("Max-Forwards".to_owned()),
+        Just("m".to_owned()),
     ];
     // A name drawn at random must not be one of Content-Length, which the message gets once.
-    let name = name.prop_filter("Content-Length is added below", |name| Name::from_text(name) != Name::ContentLength);
-    (name, "[ \t]{0,2}", value(), "[ \t]{0,2}").prop_map(|(name, before, value, behind)| format!("{name}{before}:{behind}{value}\r\n"))
+    let name = name
+        .prop_filter("Content-Length is added below", |name| Name::from_text(name) != Name::ContentLength);
+    (name, "[ \t]{0,2}", value(), "[ \t]{0,2}")
+        .prop_map(|(name, before, value, behind)| format!("{name}{before}:{behind}{value}\r\n"))
 }
 
 prop_compose! {

@@ -52,7 +52,7 @@ const TABLE: [(&str, Reaction); 49] = [
     ("escruri", Answer(400)),  // Strict: header components would be lost or obeyed.
     ("baddate", Pass),         // Liberal: nobody here reads Date.
     ("regbadct", Answer(400)),
-    ("badaspec", Pass),        // Liberal: blanks inside the brackets.
+    ("badaspec", Pass), // Liberal: blanks inside the brackets.
     // The display name that is no token would pass, but the archive's file ends without the empty line.
     ("baddn", Answer(400)),
     ("badvers", Answer(505)),
@@ -128,10 +128,14 @@ fn what_is_refused_can_be_answered() {
     for (name, expected) in TABLE {
         let (raw, Answer(status)) = (read(&folder, name), expected) else { continue };
         let request = Message::parse_for_rejection(raw).expect(name);
-        let response = Message::parse(Draft::response(&request, status, "Refused", "tag").emit()).expect(name);
+        let response =
+            Message::parse(Draft::response(&request, status, "Refused", "tag").emit()).expect(name);
         assert_eq!(response.status(), status);
         assert_eq!(response.header(Name::CSeq), request.header(Name::CSeq), "{name}");
-        assert_eq!(response.values(Name::Via).collect::<Vec<_>>(), request.values(Name::Via).collect::<Vec<_>>());
+        assert_eq!(
+            response.values(Name::Via).collect::<Vec<_>>(),
+            request.values(Name::Via).collect::<Vec<_>>()
+        );
     }
 }
 
@@ -147,7 +151,9 @@ fn what_passes_is_forwarded_byte_for_byte() {
             // Two requests in one datagram: the second is not part of the first.
             ("dblreq", _) => assert_eq!(forwarded, raw[..forwarded.len()], "{name}"),
             (_, Some(_)) => assert_eq!(forwarded, raw, "{name}"),
-            (_, None) => assert_eq!(forwarded[..head - 2], raw[..head - 2], "{name}: only Content-Length is added"),
+            (_, None) => {
+                assert_eq!(forwarded[..head - 2], raw[..head - 2], "{name}: only Content-Length is added")
+            }
         }
     }
 }
@@ -161,12 +167,19 @@ fn the_tortuous_invite_is_read_through_its_folds() {
     assert_eq!(message.number(Name::MaxForwards), Some(68));
     let cseq = message.cseq().unwrap();
     assert_eq!((cseq.number, cseq.method), (9, Method::Invite));
-    let vias: Vec<_> = message.values(Name::Via).map(|via| sip::Via::parse(via).unwrap().branch().unwrap()).collect();
+    let vias: Vec<_> =
+        message.values(Name::Via).map(|via| sip::Via::parse(via).unwrap().branch().unwrap()).collect();
     assert_eq!(vias, ["390skdjuw", "z9hG4bK9ikj8", "z9hG4bK30239"]);
     assert_eq!(message.values(Name::Route).count(), 1);
-    assert_eq!(message.header_text("newfangledheader").map(|value| value.contains("newfangled value")), Some(true));
+    assert_eq!(
+        message.header_text("newfangledheader").map(|value| value.contains("newfangled value")),
+        Some(true)
+    );
     let contact = sip::NameAddress::parse(message.header(Name::Contact).unwrap()).unwrap();
-    assert_eq!((contact.parameters.value("q"), contact.parameters.value("secondparam")), (Some("0.33"), Some("")));
+    assert_eq!(
+        (contact.parameters.value("q"), contact.parameters.value("secondparam")),
+        (Some("0.33"), Some(""))
+    );
 }
 
 #[test]
@@ -181,8 +194,12 @@ fn odd_methods_and_escapes_are_kept() {
     let message = judge(read(&folder, "semiuri")).unwrap();
     assert_eq!(Uri::parse(message.request_uri()).unwrap().user, Some("user;par=u%40example.net"));
     let message = judge(read(&folder, "escnull")).unwrap();
-    let users: Vec<_> = message.values(Name::Contact).map(|value| sip::NameAddress::parse(value).unwrap()).collect();
-    assert_eq!(users.iter().map(|contact| contact.uri().unwrap().user).collect::<Vec<_>>(), [Some("%00"), Some("%00%00")]);
+    let users: Vec<_> =
+        message.values(Name::Contact).map(|value| sip::NameAddress::parse(value).unwrap()).collect();
+    assert_eq!(
+        users.iter().map(|contact| contact.uri().unwrap().user).collect::<Vec<_>>(),
+        [Some("%00"), Some("%00%00")]
+    );
 }
 
 #[test]
@@ -208,9 +225,12 @@ fn what_functions_decide_can_be_asked() {
     for name in ["unkscm", "novelsc"] {
         assert_eq!(Uri::parse(message(name).request_uri()).unwrap().scheme, Scheme::Other, "{name}: 416");
     }
-    assert_eq!(message("unksm2").to().unwrap().uri().unwrap().scheme, Scheme::Other, "the registrar answers 400");
-    let required: Vec<_> =
-        message("bext01").values(Name::ProxyRequire).map(ToOwned::to_owned).collect();
+    assert_eq!(
+        message("unksm2").to().unwrap().uri().unwrap().scheme,
+        Scheme::Other,
+        "the registrar answers 400"
+    );
+    let required: Vec<_> = message("bext01").values(Name::ProxyRequire).map(ToOwned::to_owned).collect();
     assert_eq!(required, ["noProxiesSupportThis", "norDoAnyProxiesSupportThis"], "420 names both");
     assert!(message("bext01").has_token(Name::Require, "nothingSupportsThis"));
     assert_eq!(message("zeromf").number(Name::MaxForwards), Some(0), "483");

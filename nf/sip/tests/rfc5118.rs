@@ -6,7 +6,8 @@ use sip::{Host, Message, Name, NameAddress, Uri, Via};
 
 /// A REGISTER or INVITE of the RFC: its request line, header lines in order, and body.
 fn message(start_line: &str, fields: &[&str], body: &str) -> Message {
-    let text = format!("{start_line}\r\n{}\r\nContent-Length: {}\r\n\r\n{body}", fields.join("\r\n"), body.len());
+    let text =
+        format!("{start_line}\r\n{}\r\nContent-Length: {}\r\n\r\n{body}", fields.join("\r\n"), body.len());
     Message::parse(text.into()).unwrap_or_else(|error| panic!("{start_line}: {error}"))
 }
 
@@ -88,8 +89,13 @@ fn section_4_5_received_is_read_with_and_without_brackets() {
 /// §4.6 and §4.8: the body is not read, whatever families it holds.
 #[test]
 fn sections_4_6_and_4_8_addresses_in_sdp_pass() {
-    for connections in ["c=IN IP6 2001:db8::20\r\nm=audio 0 RTP/AVP 0\r\n", "c=IN IP4 192.0.2.1\r\nm=video 6024 RTP/AVP 107\r\nc=IN IP6 2001:db8::1\r\n"] {
-        let body = format!("v=0\r\no=assistant 971731711378798081 0 IN IP6 2001:db8::20\r\ns=-\r\nt=0 0\r\n{connections}");
+    for connections in [
+        "c=IN IP6 2001:db8::20\r\nm=audio 0 RTP/AVP 0\r\n",
+        "c=IN IP4 192.0.2.1\r\nm=video 6024 RTP/AVP 107\r\nc=IN IP6 2001:db8::1\r\n",
+    ] {
+        let body = format!(
+            "v=0\r\no=assistant 971731711378798081 0 IN IP6 2001:db8::20\r\ns=-\r\nt=0 0\r\n{connections}"
+        );
         let message = message(
             "INVITE sip:user@[2001:db8::10] SIP/2.0",
             &[

@@ -2,9 +2,9 @@
 
 use bytes::Bytes;
 
+use super::Name;
 use super::draft::{Content, Draft, Field, Start};
 use super::view::Span;
-use super::Name;
 
 impl Draft {
     /// Writes the message. Content-Length is written anew when the body changed or the field is missing.

@@ -1,18 +1,17 @@
 //! Where text is cut: at separators outside quoted strings and angle brackets; and what counts as blank around values.
 
-/// Linear whitespace, including the line ends of folded lines (RFC 3261 §7.3.1: a fold reads as one space).
-const BLANK: [char; 4] = [' ', '\t', '\r', '\n'];
-
 /// `text` without linear whitespace at both ends.
 pub(crate) fn trim(text: &str) -> &str {
-    text.trim_matches(BLANK)
+    let text = trim_start(text);
+    &text[..text.len() - text.bytes().rev().take_while(|octet| is_blank(*octet)).count()]
 }
 
 /// `text` without linear whitespace in front.
 pub(crate) fn trim_start(text: &str) -> &str {
-    text.trim_start_matches(BLANK)
+    &text[text.bytes().take_while(|octet| is_blank(*octet)).count()..]
 }
 
+/// Linear whitespace, the line ends of folded lines included (RFC 3261 §7.3.1: a fold reads as one space).
 pub(crate) fn is_blank(octet: u8) -> bool {
     matches!(octet, b' ' | b'\t' | b'\r' | b'\n')
 }
@@ -53,7 +52,7 @@ pub(crate) struct List<'a> {
 }
 
 impl<'a> List<'a> {
-    /// Cuts `text`; as one piece when its field is no list.
+    /// Cuts `text`.
     pub(crate) fn new(text: &'a str) -> List<'a> {
         List { rest: Some(text) }
     }

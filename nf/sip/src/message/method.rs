@@ -78,8 +78,21 @@ mod tests {
     #[test]
     fn a_token_comes_back_as_it_went_in() {
         for token in [
-            "INVITE", "ACK", "BYE", "CANCEL", "REGISTER", "OPTIONS", "MESSAGE", "SUBSCRIBE", "NOTIFY", "PRACK",
-            "UPDATE", "REFER", "INFO", "PUBLISH", "NEWMETHOD",
+            "INVITE",
+            "ACK",
+            "BYE",
+            "CANCEL",
+            "REGISTER",
+            "OPTIONS",
+            "MESSAGE",
+            "SUBSCRIBE",
+            "NOTIFY",
+            "PRACK",
+            "UPDATE",
+            "REFER",
+            "INFO",
+            "PUBLISH",
+            "NEWMETHOD",
         ] {
             assert_eq!(Method::from_token(token).as_str(), token);
             assert_eq!(matches!(Method::from_token(token), Method::Other(_)), token == "NEWMETHOD");

@@ -13,9 +13,10 @@
 //! - What nobody here acts upon (Date, Warning, unknown fields) is passed on unread.
 //!
 //! `parse` finds the lines, `validate` reads what every proxy relies on, `list` cuts comma-separated values,
-//! `draft` and `emit` make the next message.
+//! `draft`, `edit` and `emit` make the next message.
 
 mod draft;
+mod edit;
 mod emit;
 pub(crate) mod list;
 mod method;
@@ -52,3 +53,6 @@ pub struct ParseError {
     /// (400, 501, 505 …); `None`: drop it. A response and an ACK are never answered.
     pub answer_status: Option<u16>,
 }
+
+#[cfg(test)]
+mod tests;

@@ -22,7 +22,9 @@ pub(super) fn parse(raw: Bytes) -> Result<Message, ParseError> {
     let refused = |reason| ParseError { reason, answer_status };
 
     let (lines, body_at) = header_lines(&raw, start_end + 2).map_err(refused)?;
-    if std::str::from_utf8(&raw[start_at..body_at]).is_err() {
+    let head = &raw[start_at..body_at];
+    // Almost every header section is ASCII, which is seen four times as fast.
+    if !head.is_ascii() && std::str::from_utf8(head).is_err() {
         return Err(refused("header section is not UTF-8".into()));
     }
     let body_end = body_end(&raw, &lines, body_at).map_err(refused)?;
@@ -73,7 +75,8 @@ fn leading_line_ends(raw: &[u8]) -> usize {
 
 /// The position of the CRLF that ends the physical line at `from`.
 fn line_end(raw: &[u8], from: usize) -> Result<usize, Fault> {
-    let at = from + memchr2(b'\r', b'\n', &raw[from..]).ok_or_else(|| Fault::from("header section has no end"))?;
+    let at =
+        from + memchr2(b'\r', b'\n', &raw[from..]).ok_or_else(|| Fault::from("header section has no end"))?;
     match &raw[at..] {
         [b'\r', b'\n', ..] => Ok(at),
         [b'\r'] => Err("header section has no end".into()),
@@ -94,7 +97,9 @@ fn start_line(raw: &[u8], from: usize, to: usize) -> Result<StartLine, ParseErro
     let answer_status = (&line[..method_length] != b"ACK").then_some(400);
     let refused = |reason: &str| ParseError { reason: reason.into(), answer_status };
     let uri_from = method_length + 1;
-    let uri_to = memrchr(b' ', line).filter(|at| *at > uri_from).ok_or_else(|| refused("request line has no version"))?;
+    let uri_to = memrchr(b' ', line)
+        .filter(|at| *at > uri_from)
+        .ok_or_else(|| refused("request line has no version"))?;
     match version(&line[uri_to + 1..]) {
         Version::Two => {}
         Version::Unknown => {
@@ -160,10 +165,9 @@ fn loose_request_line(raw: &[u8], from: usize, to: usize) -> Option<StartLine> {
 
 /// All header lines, and where the body begins.
 fn header_lines(raw: &[u8], from: usize) -> Result<(Vec<Line>, usize), Fault> {
-    // The line ends of the whole message are a bound on the header lines that is tight enough and costs 20 ns: so the
-    // index is allocated once.
-    let count = memchr::memchr_iter(b'\n', &raw[from..]).count();
-    let mut lines = Vec::with_capacity(count.min(64));
+    // Header lines of devices and proxies are 55 to 80 bytes long in the mean: so the index is allocated once, unless
+    // somebody sends very short ones.
+    let mut lines = Vec::with_capacity((raw.len() / 40 + 8).min(64));
     let mut at = from;
     while !raw[at..].starts_with(b"\r\n") {
         if lines.len() == HEADER_LINES_MAX {
@@ -214,7 +218,8 @@ fn no_field(raw: &[u8], from: usize) -> Fault {
 
 /// Where the body ends.
 fn body_end(raw: &[u8], lines: &[Line], body_at: usize) -> Result<usize, Fault> {
-    let values = lines.iter().filter(|line| line.name == Name::ContentLength).map(|line| &raw[line.value.range()]);
+    let values =
+        lines.iter().filter(|line| line.name == Name::ContentLength).map(|line| &raw[line.value.range()]);
     let available = raw.len() - body_at;
     match agreed_length(values)? {
         Some(length) if length > available => {

@@ -88,7 +88,8 @@ fn every(line: &str, passes: impl FnMut(&str) -> bool) -> bool {
 
 /// Is it one address with readable parameters, and does its URI pass?
 fn address(value: &str, passes: impl FnOnce(&str) -> bool) -> bool {
-    NameAddress::parse(value).is_some_and(|address| address.parameters.is_well_formed() && passes(address.uri_text))
+    NameAddress::parse(value)
+        .is_some_and(|address| address.parameters.is_well_formed() && passes(address.uri_text))
 }
 
 fn check_request(message: &Message) -> Result<(), Fault> {

@@ -47,7 +47,10 @@ fn tel(uri: &Uri<'_>) -> String {
 
 /// A number without visual separators, in lower case (RFC 3966 §4).
 pub(super) fn digits(number: &str) -> impl Iterator<Item = char> {
-    number.chars().filter(|character| !is_visual_separator(*character)).map(|character| character.to_ascii_lowercase())
+    number
+        .chars()
+        .filter(|character| !is_visual_separator(*character))
+        .map(|character| character.to_ascii_lowercase())
 }
 
 fn is_visual_separator(character: char) -> bool {
@@ -61,7 +64,8 @@ fn is_user_octet(octet: u8) -> bool {
 
 /// RFC 3261 §25.1, unreserved.
 pub(super) fn is_unreserved(octet: u8) -> bool {
-    octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
+    octet.is_ascii_alphanumeric()
+        || matches!(octet, b'-' | b'_' | b'.' | b'!' | b'~' | b'*' | b'\'' | b'(' | b')')
 }
 
 /// Adds `text` with those escapes resolved that stand for an octet `plain` accepts; the others get upper-case digits.

@@ -93,7 +93,9 @@ impl<'a> Uri<'a> {
 
     /// The value of parameter `name` (case-insensitive): `Some("")` when it has none, `None` when it is absent.
     pub fn parameter(&self, name: &str) -> Option<&'a str> {
-        pairs(self.parameters, ';').find(|(other, _)| other.eq_ignore_ascii_case(name)).map(|(_, value)| value)
+        pairs(self.parameters, ';')
+            .find(|(other, _)| other.eq_ignore_ascii_case(name))
+            .map(|(_, value)| value)
     }
 
     /// The canonical identity: scheme, unescaped user, lower-case host, no port, parameter or header;
@@ -161,7 +163,9 @@ fn parse_tel<'a>(text: &'a str, rest: &'a str) -> Result<Uri<'a>, UriError> {
 /// Reads `host`, `host:port`, `[v6]` or `[v6]:port`; blanks around the colon pass (RFC 3261 §25.1, sent-by).
 pub(crate) fn host_and_port(text: &str) -> Result<(Host<'_>, Option<u16>), UriError> {
     let (host, port) = if let Some(behind) = text.strip_prefix('[') {
-        let Some((address, behind)) = behind.split_once(']') else { return error("an IPv6 reference has no end") };
+        let Some((address, behind)) = behind.split_once(']') else {
+            return error("an IPv6 reference has no end");
+        };
         let Some(address) = ipv6_address(address) else { return error("an IPv6 reference is malformed") };
         let behind = behind.trim();
         match behind.strip_prefix(':') {
@@ -181,7 +185,8 @@ pub(crate) fn host_and_port(text: &str) -> Result<(Host<'_>, Option<u16>), UriEr
 
 /// A name or an IPv4 address. Underscores pass: host names in closed networks have them.
 fn named_host(text: &str) -> Result<Host<'_>, UriError> {
-    let is_name = text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_'));
+    let is_name =
+        text.bytes().all(|octet| octet.is_ascii_alphanumeric() || matches!(octet, b'-' | b'.' | b'_'));
     if text.is_empty() || !is_name {
         return error("its host is malformed");
     }
@@ -206,12 +211,16 @@ pub(crate) fn ip_address(text: &str) -> Option<IpAddr> {
 
 /// The grammar of RFC 3261 allowed three colons before an embedded IPv4 address; such text still reads (RFC 5118 §4.10).
 fn ipv6_address(text: &str) -> Option<Ipv6Addr> {
-    text.parse().ok().or_else(|| text.contains(":::").then(|| text.replacen(":::", "::", 1).parse().ok()).flatten())
+    text.parse()
+        .ok()
+        .or_else(|| text.contains(":::").then(|| text.replacen(":::", "::", 1).parse().ok()).flatten())
 }
 
 /// Pieces of the form `name=value`, empty pieces left out.
 fn pairs(text: &str, separator: char) -> impl Iterator<Item = (&str, &str)> {
-    text.split(separator).filter(|piece| !piece.is_empty()).map(|piece| piece.split_once('=').unwrap_or((piece, "")))
+    text.split(separator)
+        .filter(|piece| !piece.is_empty())
+        .map(|piece| piece.split_once('=').unwrap_or((piece, "")))
 }
 
 #[cfg(test)]

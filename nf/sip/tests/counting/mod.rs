@@ -3,7 +3,6 @@
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
-
 /// The system's allocator, with a count per thread: tests run side by side.
 struct Counting;
 
@@ -16,7 +15,10 @@ fn count() {
     let _ = ALLOCATIONS.try_with(|allocations| allocations.set(allocations.get() + 1));
 }
 
-#[expect(unsafe_code, reason = "the trait of a global allocator is unsafe; every call goes on to the system's allocator unchanged")]
+#[expect(
+    unsafe_code,
+    reason = "the trait of a global allocator is unsafe; every call goes on to the system's allocator unchanged"
+)]
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         count();

@@ -358,14 +358,19 @@ mod tests {
             detail: String::new(),
         });
         let text = metrics.render();
-        for (name, end) in [
-            ("evertone_sip_requests_sent_total", r#"method="REGISTER"} 1"#),
-            ("evertone_sip_requests_sent_total", r#"method="other"} 2"#),
-            ("evertone_sip_responses_sent_total", r#"status="401"} 1"#),
-            ("evertone_procedures_total", r#"outcome="ok",procedure="registration"} 1"#),
+        for (name, labels, end) in [
+            ("evertone_sip_requests_sent_total", r#"method="REGISTER""#, " 1"),
+            ("evertone_sip_requests_sent_total", r#"method="other""#, " 2"),
+            ("evertone_sip_responses_sent_total", r#"status="401""#, " 1"),
+            ("evertone_procedures_total", r#"outcome="ok",procedure="registration""#, " 1"),
         ] {
-            let is_there = text.lines().any(|line| line.starts_with(name) && line.ends_with(end));
-            assert!(is_there && text.contains(r#"instance="scscf-1""#), "{name} … {end} not in\n{text}");
+            let is_there = text
+                .lines()
+                .any(|line| line.starts_with(name) && line.contains(labels) && line.ends_with(end));
+            assert!(
+                is_there && text.contains(r#"instance="scscf-1""#),
+                "{name} {labels}{end} not in\n{text}"
+            );
         }
         assert!(!text.contains("sip:a@b"), "an identity leaked into the metrics");
         assert!(text.contains("evertone_process_cpu_seconds_total"));

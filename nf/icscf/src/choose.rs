@@ -30,7 +30,10 @@ mod tests {
     use super::*;
 
     fn check(wanted: (&[u32], &[u32], &[&str]), expected: &[&str]) {
-        let server = |uri: &str, capabilities: &[u32]| ServerCandidate { uri: uri.into(), capabilities: capabilities.into() };
+        let server = |uri: &str, capabilities: &[u32]| ServerCandidate {
+            uri: uri.into(),
+            capabilities: capabilities.into(),
+        };
         let configured = [server("sip:a", &[]), server("sip:b", &[1]), server("sip:c", &[1, 2, 3])];
         let (mandatory, optional, names) = wanted;
         let wanted = ServerCapabilities {

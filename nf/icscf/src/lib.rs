@@ -18,7 +18,8 @@ use diameter::cx;
 use node::config::{Config, FunctionConfig, Listen};
 use node::topology::DEFAULT_SIP_PORT;
 use node::{
-    Branch, Decision, Event, Function, Indication, Origin, QueryKey, ServerKey, Setup, Topology, Unanswered, forward,
+    Branch, Decision, Event, Function, Indication, Origin, QueryKey, ServerKey, Setup, Topology, Unanswered,
+    forward,
 };
 use rand::Rng;
 use sip::identity::Pii;
@@ -99,7 +100,9 @@ impl Icscf {
     /// Builds an I-CSCF.
     pub fn new(setup: &Setup) -> Result<Icscf, SetupError> {
         let config = setup.config.clone();
-        let FunctionConfig::Icscf(own) = config.function.clone() else { return Err(SetupError::WrongFunction) };
+        let FunctionConfig::Icscf(own) = config.function.clone() else {
+            return Err(SetupError::WrongFunction);
+        };
         let topology = setup.topology.clone();
         let is_unknown = |uri: &str| Uri::parse(uri).ok().and_then(|uri| topology.resolve(&uri)).is_none();
         if let Some(server) = own.servers.iter().find(|server| is_unknown(&server.uri)) {
@@ -170,7 +173,9 @@ impl Icscf {
         let Some(work) = self.works.get(&server) else { return };
         let is_again = work.stage == Stage::AskingAgain;
         match work.purpose.clone() {
-            Purpose::Registration(registration) => self.on_authorization(server, is_again, &registration, answer),
+            Purpose::Registration(registration) => {
+                self.on_authorization(server, is_again, &registration, answer)
+            }
             Purpose::Location(location) => self.on_location(server, is_again, &location, answer),
             Purpose::Routed => {}
         }
@@ -200,8 +205,10 @@ impl Icscf {
 
     /// The caller gave up before anything was forwarded; what is forwarded already, the shell cancels.
     fn on_cancelled(&mut self, server: ServerKey) {
-        let is_asking =
-            self.works.get(&server).is_some_and(|work| matches!(work.stage, Stage::Asking | Stage::AskingAgain));
+        let is_asking = self
+            .works
+            .get(&server)
+            .is_some_and(|work| matches!(work.stage, Stage::Asking | Stage::AskingAgain));
         if is_asking {
             self.refuse(server, 487, "Request Terminated", "cancelled");
         }
@@ -279,7 +286,9 @@ impl Icscf {
             // Its answer is one step of the procedure, not its end.
             Purpose::Registration(_) if outcome == "challenged" => return,
             Purpose::Registration(registration) => (registration.procedure(), &registration.public_identity),
-            Purpose::Location(location) => (location::procedure(work.request.method()), &location.public_identity),
+            Purpose::Location(location) => {
+                (location::procedure(work.request.method()), &location.public_identity)
+            }
             Purpose::Routed => return,
         };
         let event = Event::Procedure { name, outcome, identity: Pii::new(identity.clone()), detail };
@@ -320,7 +329,8 @@ impl Icscf {
         let mut listen = self.config.listen.iter();
         let numeric = |listen: &Listen, ip: std::net::IpAddr| {
             let own = listen.address.ip();
-            listen.address.port() == port && (own == ip || own.is_unspecified() && own.is_ipv6() == ip.is_ipv6())
+            listen.address.port() == port
+                && (own == ip || own.is_unspecified() && own.is_ipv6() == ip.is_ipv6())
         };
         match uri.host {
             Host::V4(ip) => listen.any(|listen| numeric(listen, ip.into())),
@@ -337,9 +347,11 @@ impl Icscf {
     }
 }
 
-/// The tokens of Proxy-Require: this proxy has none of the extensions.
+/// The tokens of Proxy-Require that oblige us to refuse (RFC 3261 §16.3 step 5). `privacy` (RFC 3323) does not: the
+/// P-CSCFs at either end do what it asks for.
 fn unsupported(request: &Message) -> Option<String> {
-    let tokens: Vec<_> = request.values(Name::ProxyRequire).collect();
+    let is_unknown = |token: &&str| !token.eq_ignore_ascii_case("privacy");
+    let tokens: Vec<_> = request.values(Name::ProxyRequire).filter(is_unknown).collect();
     (!tokens.is_empty()).then(|| tokens.join(", "))
 }
 
@@ -355,7 +367,9 @@ impl Function for Icscf {
             Indication::Request { server, request, .. } => self.on_request(server, request),
             Indication::Ack { request, .. } => self.on_ack(&request),
             Indication::Cancelled { server } => self.on_cancelled(server),
-            Indication::Response { server, response, origin, .. } => self.on_response(server, &response, origin),
+            Indication::Response { server, response, origin, .. } => {
+                self.on_response(server, &response, origin)
+            }
             Indication::Answer { query, answer } => self.on_answer(query, answer),
             Indication::Command { key, name, .. } => {
                 let result = Err(format!("an I-CSCF knows no command {name:?}"));

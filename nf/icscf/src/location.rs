@@ -96,7 +96,9 @@ impl Icscf {
                 let named = answer.server_name.into_iter();
                 let names = match (is_again, named.len()) {
                     (false, 1) => named.collect(),
-                    _ => named.chain(choose::candidates(&self.own.servers, answer.capabilities.as_ref())).collect(),
+                    _ => named
+                        .chain(choose::candidates(&self.own.servers, answer.capabilities.as_ref()))
+                        .collect(),
                 };
                 self.pursue(server, is_again, names);
             }
@@ -104,7 +106,9 @@ impl Icscf {
                 Some(number) => self.ask_for_number(server, number),
                 None => self.refuse(server, 404, "Not Found", "unknown_subscriber"),
             },
-            ResultCode::IDENTITY_NOT_REGISTERED => self.refuse(server, 480, "Not registered", "not_registered"),
+            ResultCode::IDENTITY_NOT_REGISTERED => {
+                self.refuse(server, 480, "Not registered", "not_registered")
+            }
             _ if is_again => self.refuse(server, 504, "The HSS cannot serve this now", "hss_refuses"),
             _ => self.refuse(server, 480, "The HSS cannot serve this now", "hss_refuses"),
         }
@@ -129,7 +133,9 @@ mod tests {
 
     #[test]
     fn only_a_number_with_a_plus_is_global() {
-        for (user, expected) in [("+15551234", true), ("+1-555-1234", true), ("112", false), ("+", false), ("+alice", false)] {
+        for (user, expected) in
+            [("+15551234", true), ("+1-555-1234", true), ("112", false), ("+", false), ("+alice", false)]
+        {
             assert_eq!(is_global_number(user), expected, "{user}");
         }
     }

@@ -118,19 +118,30 @@ impl Icscf {
                 // On the first query a name is an order: the user is there. Capabilities come with it only when asked for.
                 let names = match (is_again, named.len()) {
                     (false, 1) => named.collect(),
-                    _ => named.chain(choose::candidates(&self.own.servers, answer.capabilities.as_ref())).collect(),
+                    _ => named
+                        .chain(choose::candidates(&self.own.servers, answer.capabilities.as_ref()))
+                        .collect(),
                 };
                 self.pursue(server, is_again, names);
             }
-            ResultCode::USER_UNKNOWN => self.refuse(server, 403, "This user is not known", "unknown_subscriber"),
-            ResultCode::IDENTITIES_DONT_MATCH => {
-                self.refuse(server, 403, "Public and private identity do not belong together", "identities_do_not_match")
+            ResultCode::USER_UNKNOWN => {
+                self.refuse(server, 403, "This user is not known", "unknown_subscriber")
             }
+            ResultCode::IDENTITIES_DONT_MATCH => self.refuse(
+                server,
+                403,
+                "Public and private identity do not belong together",
+                "identities_do_not_match",
+            ),
             ResultCode::ROAMING_NOT_ALLOWED => {
                 self.refuse(server, 403, "Not allowed from this visited network", "roaming_not_allowed")
             }
-            ResultCode::AUTHORIZATION_REJECTED => self.refuse(server, 403, "This identity is barred", "barred"),
-            ResultCode::IDENTITY_NOT_REGISTERED => self.refuse(server, 403, "Not registered", "not_registered"),
+            ResultCode::AUTHORIZATION_REJECTED => {
+                self.refuse(server, 403, "This identity is barred", "barred")
+            }
+            ResultCode::IDENTITY_NOT_REGISTERED => {
+                self.refuse(server, 403, "Not registered", "not_registered")
+            }
             _ if is_again => self.refuse(server, 504, "The HSS cannot serve this now", "hss_refuses"),
             _ => self.refuse(server, 480, "The HSS cannot serve this now", "hss_refuses"),
         }
@@ -178,7 +189,8 @@ fn digest_username(value: &str) -> Option<String> {
             None => after.split_at(after.find(',').unwrap_or(after.len())),
         };
         if name.trim().eq_ignore_ascii_case("username") {
-            return Some(text.trim().replace("\\\"", "\"").replace("\\\\", "\\")).filter(|name| !name.is_empty());
+            return Some(text.trim().replace("\\\"", "\"").replace("\\\\", "\\"))
+                .filter(|name| !name.is_empty());
         }
         rest = tail.trim_start().trim_start_matches(',').trim_start();
     }
@@ -207,7 +219,9 @@ mod tests {
 
     #[test]
     fn the_user_name_is_found_only_where_it_is_one() {
-        let check = |value: &str, expected: Option<&str>| assert_eq!(digest_username(value).as_deref(), expected, "{value}");
+        let check = |value: &str, expected: Option<&str>| {
+            assert_eq!(digest_username(value).as_deref(), expected, "{value}")
+        };
         check(r#"Digest username="a@b", realm="r""#, Some("a@b"));
         check(r#"digest realm="x, username=\"y\"" , USERNAME = "a@b""#, Some("a@b"));
         check(r#"Digest username=plain,realm="r""#, Some("plain"));

@@ -7,6 +7,7 @@
 #![forbid(unsafe_code)]
 
 pub mod aka;
+pub mod diagnosis;
 pub mod digest;
 pub mod framing;
 pub mod header;

@@ -281,6 +281,16 @@ fn a_server_that_was_restarted_gets_its_restoration_data_back() {
 }
 
 #[test]
+fn a_restarted_server_that_registers_one_device_hears_of_the_others() {
+    let mut world = World::with_subscribers();
+    let mut registration = assignment(ALICE_SIP, SERVER, Type::Registration);
+    registration.restoration = Some(restoration("<sip:alice@192.0.2.1>"));
+    assert_eq!(world.sar(registration.clone()).restoration, []);
+    registration.restoration = Some(restoration("<sip:alice@192.0.2.2>"));
+    assert_eq!(world.sar(registration).restoration, [restoration("<sip:alice@192.0.2.1>")]);
+}
+
+#[test]
 fn a_profile_that_is_there_already_is_not_sent() {
     let mut world = World::with_subscribers();
     let mut request = assignment(BOB_SIP, SERVER, Type::ReRegistration);

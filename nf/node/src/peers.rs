@@ -234,9 +234,11 @@ impl Peers {
             known.or_else(|| self.slots.iter().find(|(_, slot)| is_host(slot)).map(|(number, _)| *number));
         match number {
             Some(number) => self.with(number, |slot| slot.peer.send_answer(now, ticket, answer)),
-            // It has gone: when it repeats the request it must not wait for an answer that was lost here.
+            // It has gone: the answer waits for the repetition, so that a MAR or SAR has no second effect.
             None => {
-                self.answered.remove(&host);
+                if let Some(answers) = self.answered.get_mut(&host) {
+                    answers.answer_later(&ticket, &self.identity, answer);
+                }
             }
         }
     }

@@ -9,11 +9,14 @@
 #![forbid(unsafe_code)]
 
 mod apply;
+mod archive;
+mod capture;
 mod cli;
 mod controller;
 mod health;
 mod history;
 mod http;
+mod ladder;
 mod observe;
 mod places;
 mod reconcile;

@@ -2,6 +2,7 @@
 //! when the controller is dead they look for themselves, and say so.
 
 mod api;
+mod backup;
 mod completion;
 mod config;
 mod context;
@@ -9,10 +10,13 @@ mod controller;
 mod counters;
 mod demo;
 mod down;
+mod hss;
 mod logs;
 mod status;
+mod subscriber;
 mod systemd_unit;
 mod table;
+mod trace;
 mod up;
 
 use std::path::PathBuf;
@@ -46,8 +50,16 @@ enum Verb {
     Status(status::Arguments),
     /// Stop the core; its data stays
     Down(down::Arguments),
+    /// Add, import, list, show, remove and check subscribers
+    Subscriber(subscriber::Arguments),
     /// Show what the functions wrote
     Logs(logs::Arguments),
+    /// Write all subscribers, with the key that opens them, to a file
+    Backup(backup::Arguments),
+    /// Put a backup in the place of all subscribers
+    Restore(backup::RestoreArguments),
+    /// Explain what happened to a subscriber or in a call, across all functions
+    Trace(trace::Arguments),
     /// Print the resource in force, or a function's configuration
     Config(config::Arguments),
     /// Print a systemd unit that brings the core back after a reboot
@@ -63,6 +75,7 @@ enum Verb {
 
 /// Runs the command line.
 pub fn main() -> ExitCode {
+    end_quietly_without_reader();
     let cli = Cli::parse();
     let run = || -> Result<ExitCode> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
@@ -77,13 +90,29 @@ pub fn main() -> ExitCode {
     }
 }
 
+/// The reader of a pipe (`| head`) may go before all is printed: that is an end, not a failure.
+fn end_quietly_without_reader() {
+    let usual = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let message = panic.payload().downcast_ref::<String>().map_or("", String::as_str);
+        if message.starts_with("failed printing to stdout") {
+            std::process::exit(0);
+        }
+        usual(panic);
+    }));
+}
+
 async fn run(cli: Cli) -> Result<ExitCode> {
     let context = Context::new(cli.state_directory, cli.binaries)?;
     match cli.verb {
         Verb::Up(arguments) => up::run(&context, arguments).await,
         Verb::Status(arguments) => status::run(&context, arguments).await,
         Verb::Down(arguments) => down::run(&context, arguments).await,
+        Verb::Subscriber(arguments) => subscriber::run(&context, arguments).await,
         Verb::Logs(arguments) => logs::run(&context, &arguments).await,
+        Verb::Backup(arguments) => backup::run(&context, &arguments).await,
+        Verb::Restore(arguments) => backup::restore(&context, &arguments).await,
+        Verb::Trace(arguments) => trace::run(&context, &arguments).await,
         Verb::Config(arguments) => config::run(&context, &arguments),
         Verb::SystemdUnit(arguments) => systemd_unit::run(&context, &arguments),
         Verb::Completion(arguments) => completion::run(&arguments),
@@ -93,6 +122,16 @@ async fn run(cli: Cli) -> Result<ExitCode> {
             Ok(ExitCode::SUCCESS)
         }
     }
+}
+
+/// A secret from the command line, or, when it is `-`, the next line of standard input: there nobody sees it.
+fn secret(text: String) -> Result<String> {
+    if text != "-" {
+        return Ok(text);
+    }
+    let mut line = String::new();
+    std::io::stdin().read_line(&mut line).context("cannot read standard input")?;
+    Ok(line.trim_end_matches(['\r', '\n']).to_owned())
 }
 
 #[cfg(test)]

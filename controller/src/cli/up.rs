@@ -127,7 +127,7 @@ async fn wait(context: &Context, generation: i64, patience: Duration) -> Result<
 }
 
 fn print_addresses(core: &IMSCore) {
-    let functions = core.status.iter().flat_map(|status| &status.functions);
+    let functions = core.status.iter().flat_map(|status| status.functions.iter().rev());
     for function in functions.filter(|function| function.state == FunctionState::Ready) {
         let (name, purpose) = match function.name.as_str() {
             "pcscf" => ("P-CSCF", "phones register here, UDP and TCP"),

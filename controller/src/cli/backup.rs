@@ -1,0 +1,223 @@
+//! `evertone backup` and `restore`: the HSS's store with the key that opens it, in one file.
+//!
+//! The HSS is stopped while its store is copied (well below a second for 10⁵ subscribers): what is in the file is one
+//! moment, and everything confirmed before it. Cx requests in the pause are answered late or repeated.
+//!
+//! A restore raises SEQ before the HSS serves again, in an HSS that nobody can reach: else SQNs that were used after the
+//! backup would be used once more.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitCode, Stdio};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, Result, bail};
+use hss::provisioning::{JumpRequest, JumpResult};
+use node::config::FunctionKind;
+
+use super::api;
+use super::context::Context;
+use crate::archive::{self, Archive};
+use crate::{health, http, places, watch};
+
+/// Write a backup.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The file to write. It holds keys: keep it like one.
+    file: PathBuf,
+}
+
+/// Read a backup.
+#[derive(Debug, clap::Args)]
+pub struct RestoreArguments {
+    /// The file to read.
+    file: PathBuf,
+}
+
+const STORE: &str = "hss.redb";
+const KEY: &str = "key-encryption-key";
+const RESOURCE: &str = "core.yaml";
+
+/// Runs `backup`.
+pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
+    let store = context.places.state_of(FunctionKind::Hss).join(STORE);
+    if !store.exists() {
+        bail!("there is nothing to back up: {} does not exist", store.display());
+    }
+    let begun = Instant::now();
+    let is_held = hold(context).await?;
+    let copied = || -> Result<Archive> {
+        let read =
+            |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+        let mut archive = Archive::default();
+        archive.add(STORE, read(&store)?);
+        archive.add(KEY, read(&context.places.key_encryption_key())?);
+        if let Some(text) = watch::accepted_text(&context.places) {
+            archive.add(RESOURCE, text.into_bytes());
+        }
+        Ok(archive)
+    };
+    let copied = copied();
+    release(context, is_held).await?;
+    let pause = begun.elapsed();
+    let bytes = archive::write(&arguments.file, &copied?)?;
+    println!(
+        "{bytes} bytes were written to {}; it holds the key: keep it like one",
+        arguments.file.display()
+    );
+    if is_held {
+        println!("the HSS paused for {} ms", pause.as_millis());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs `restore`.
+pub async fn restore(context: &Context, arguments: &RestoreArguments) -> Result<ExitCode> {
+    // Read and checked as a whole before anything is touched.
+    let archive = archive::read(&arguments.file)?;
+    let store = archive.file(STORE).context("the backup holds no subscribers")?;
+    let key = archive.file(KEY).context("the backup holds no key")?;
+    places::create(&context.places)?;
+    if watch::accepted_text(&context.places).is_none() {
+        let text = archive
+            .file(RESOURCE)
+            .context("no core has been brought up here, and the backup holds no resource")?;
+        watch::keep(&context.places, &String::from_utf8_lossy(text), 1)?;
+    }
+    let is_held = hold(context).await?;
+    let replaced = replace(context, store, key).await;
+    release(context, is_held).await?;
+    let offset = replaced?;
+    println!(
+        "{} was restored; SEQ of all subscribers is now raised by {offset} in all",
+        arguments.file.display()
+    );
+    if !is_held {
+        println!("the core is down: `{} up` starts it", context.command());
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn replace(context: &Context, store: &[u8], key: &[u8]) -> Result<u64> {
+    let directory = context.places.state_of(FunctionKind::Hss);
+    cloud::local::create_private_directory(&directory)?;
+    let key_file = context.places.key_encryption_key();
+    if let Some(directory) = key_file.parent() {
+        cloud::local::create_private_directory(directory)?;
+    }
+    let (store_file, aside) = (directory.join(STORE), directory.join("hss.redb.before-restore"));
+    let key_aside = key_file.with_extension("before-restore");
+    let before = [(&store_file, &aside), (&key_file, &key_aside)];
+    for (file, aside) in before {
+        if file.exists() {
+            std::fs::rename(file, aside).with_context(|| format!("cannot move {} aside", file.display()))?;
+        }
+    }
+    let put = || -> Result<()> {
+        archive::write_private(&key_file, key)?;
+        archive::write_private(&store_file, store)
+    };
+    let done = match put() {
+        Ok(()) => jump(context).await,
+        Err(error) => Err(error),
+    };
+    for (file, aside) in before {
+        if done.is_err() && aside.exists() {
+            std::fs::rename(aside, file).with_context(|| format!("cannot put {} back", file.display()))?;
+        } else {
+            let _ = std::fs::remove_file(aside);
+        }
+    }
+    done.context("what was there before is in place again")
+}
+
+/// Raises SEQ in an HSS of our own: its Diameter port is one that no function knows.
+async fn jump(context: &Context) -> Result<u64> {
+    let inputs = watch::inputs(&context.places)?;
+    let text = watch::accepted_text(&context.places).context("there is no resource")?;
+    let validated = watch::validate(RESOURCE, &text, &inputs).map_err(anyhow::Error::msg)?;
+    let mut config = validated.desired.processes[&FunctionKind::Hss].config.clone();
+    let socket = context.places.run_directory.join("restore.sock");
+    let file = context.places.run_directory.join("restore.yaml");
+    config.admin_socket.clone_from(&socket);
+    let unknown = std::net::TcpListener::bind("127.0.0.1:0").and_then(|listener| listener.local_addr());
+    if let Some(diameter) = &mut config.diameter {
+        diameter.listen = vec![unknown.context("this machine has no free port")?];
+    }
+    cloud::local::write_private(&file, &crds::yaml::to_string(&config)?)?;
+    let binary = context.binaries.join(FunctionKind::Hss.as_str());
+    let child = Command::new(&binary)
+        .arg("--config")
+        .arg(&file)
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .with_context(|| format!("cannot start {}", binary.display()))?;
+    let jumped = jump_in(child, &socket).await;
+    for path in [&file, &socket] {
+        let _ = std::fs::remove_file(path);
+    }
+    jumped
+}
+
+async fn jump_in(mut child: Child, socket: &Path) -> Result<u64> {
+    let begun = Instant::now();
+    let result = loop {
+        if health::probe(socket).await.is_ok() {
+            let body = serde_json::to_vec(&JumpRequest::default())?;
+            let answer = http::post(socket, "/command/sequence.jump", body, Duration::from_secs(60)).await?;
+            break match answer.is_success() {
+                true => answer.json::<JumpResult>().map(|jumped| jumped.offset).map_err(anyhow::Error::from),
+                false => Err(anyhow::Error::msg(answer.text())),
+            };
+        }
+        if child.try_wait()?.is_some() || begun.elapsed() > Duration::from_secs(60) {
+            break Err(anyhow::Error::msg("the HSS does not start with the restored store"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    };
+    stop(&mut child).await?;
+    // What it said explains why.
+    let words =
+        child.stderr.take().and_then(|stderr| std::io::read_to_string(stderr).ok()).unwrap_or_default();
+    let last = words.lines().last().unwrap_or_default().to_owned();
+    result.map_err(|error| if last.is_empty() { error } else { error.context(last) })
+}
+
+async fn stop(child: &mut Child) -> Result<()> {
+    use rustix::process::{Pid, Signal, kill_process};
+    let begun = Instant::now();
+    if let (Some(pid), None) = (Pid::from_raw(child.id().cast_signed()), child.try_wait()?) {
+        kill_process(pid, Signal::TERM).context("the HSS cannot be stopped")?;
+    }
+    while child.try_wait()?.is_none() {
+        if begun.elapsed() > Duration::from_secs(10) {
+            child.kill().context("the HSS cannot be stopped")?;
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
+}
+
+/// Stops the HSS for a while; `false` when the core is down anyway.
+async fn hold(context: &Context) -> Result<bool> {
+    let is_up = matches!(api::status(context).await, Ok(Some(_)));
+    if is_up {
+        api::function(context, FunctionKind::Hss, "hold").await?;
+        return Ok(true);
+    }
+    let record = cloud::local::Record::read(&context.places.process_record(FunctionKind::Hss));
+    if record.is_some_and(|record| record.is_alive()) {
+        bail!("the HSS runs without a controller: `{} up` starts one", context.command());
+    }
+    Ok(false)
+}
+
+async fn release(context: &Context, is_held: bool) -> Result<()> {
+    if is_held {
+        api::function(context, FunctionKind::Hss, "release")
+            .await
+            .context("the HSS could not be started again")?;
+    }
+    Ok(())
+}

@@ -1,0 +1,136 @@
+//! One line of words for each message: what it is for, at this place. For people who know SIP but not this call.
+
+use node::config::FunctionKind::{self, Icscf, Pcscf, Scscf};
+
+use super::{Arrow, Party};
+
+/// Explains messages in their order.
+#[derive(Debug, Default)]
+pub(super) struct Explainer {
+    /// Was the device challenged in this exchange?
+    is_challenged: bool,
+    /// Has the call been answered?
+    is_answered: bool,
+}
+
+impl Explainer {
+    pub(super) fn explain(&mut self, arrow: &Arrow) -> String {
+        let mut words = match (arrow.is_diameter(), arrow.status()) {
+            (true, _) => diameter(&arrow.told.summary),
+            (false, Some(status)) => self.response(arrow, status),
+            (false, None) => self.request(arrow),
+        };
+        if !arrow.told.reasons.is_empty() && !arrow.is_repetition {
+            words = format!("{words} [{}]", arrow.told.reasons.join("; "));
+        }
+        match (arrow.is_lost, arrow.is_repetition) {
+            (true, _) => format!("(was not received) {words}"),
+            (false, true) => format!("(repetition) {words}"),
+            (false, false) => words,
+        }
+    }
+
+    fn request(&mut self, arrow: &Arrow) -> String {
+        let ends = (function(&arrow.from), function(&arrow.to));
+        let is_zero = arrow.told.routing.iter().any(|line| line.to_ascii_lowercase().contains("expires=0"));
+        match (arrow.method(), ends) {
+            ("REGISTER", (None, _)) if is_zero => "the device de-registers".into(),
+            ("REGISTER", (None, _)) if self.is_challenged => "the device answers the challenge".into(),
+            ("REGISTER", (None, _)) => "the device asks to register".into(),
+            ("REGISTER", (_, Some(Icscf))) => "with Path, to the entry of the home network".into(),
+            ("REGISTER", (_, Some(Scscf))) => "to the S-CSCF that serves the user".into(),
+            ("INVITE", _) if self.is_answered => "within the call: changes it".into(),
+            ("INVITE", (None, _)) => format!("the caller calls {}", target(arrow)),
+            ("INVITE", (Some(Pcscf), Some(Scscf))) => "along the Service-Route to the caller's S-CSCF".into(),
+            ("INVITE", (Some(Scscf), Some(Icscf))) => {
+                "out of the caller's side: who serves the called user?".into()
+            }
+            ("INVITE", (Some(Icscf), Some(Scscf))) => "to the called user's S-CSCF".into(),
+            ("INVITE", (Some(Scscf), Some(Pcscf))) => "along Path to the called device's P-CSCF".into(),
+            ("INVITE", (_, None)) => "the called device is asked".into(),
+            ("ACK", _) => "confirms the final answer".into(),
+            ("BYE", (None, _)) => "the device hangs up".into(),
+            ("BYE", _) => "the call ends".into(),
+            ("CANCEL", (None, _)) => "the caller gives up before an answer".into(),
+            ("CANCEL", _) => "the call is withdrawn".into(),
+            ("PRACK", _) => "confirms a provisional answer (RFC 3262)".into(),
+            ("UPDATE", _) => "changes the media before the answer (RFC 3311)".into(),
+            ("MESSAGE", (_, None)) => "the message is delivered".into(),
+            ("MESSAGE", _) => "a message on its way".into(),
+            ("SUBSCRIBE", _) => "asks to be told of changes".into(),
+            ("NOTIFY", (_, None)) => "tells the device the state it subscribed to".into(),
+            ("NOTIFY", _) => "tells the state that was subscribed to".into(),
+            (method, _) => format!("{method} on its way"),
+        }
+    }
+
+    fn response(&mut self, arrow: &Arrow, status: u16) -> String {
+        let is_to_device = matches!(arrow.to, Party::Device(_));
+        let phrase = arrow.told.summary.get(12..).unwrap_or_default().trim();
+        match (status, arrow.method()) {
+            (100, _) => "received, working on it".into(),
+            (180, _) => "the called device rings".into(),
+            (183, _) => "progress: media before the answer".into(),
+            (401 | 407, _) => {
+                self.is_challenged |= is_to_device;
+                "a challenge: prove who you are".into()
+            }
+            (200..300, "INVITE") => {
+                self.is_answered |= is_to_device;
+                "the call is answered".into()
+            }
+            (200..300, "REGISTER") => "registered, with Service-Route and the associated identities".into(),
+            (200..300, _) => "done".into(),
+            (404, _) => "nobody here has that identity".into(),
+            (408, _) => "no answer in time".into(),
+            (423, _) => "the time asked for is too short".into(),
+            (480, _) => "the user has no registered device".into(),
+            (486, _) => "busy".into(),
+            (487, _) => "ended by the caller's CANCEL".into(),
+            (503, _) => "too much to do or no way onwards: try later".into(),
+            (_, _) if phrase.is_empty() => format!("refused with {status}"),
+            _ => phrase.to_owned(),
+        }
+    }
+}
+
+fn diameter(summary: &str) -> String {
+    let (command, result) = summary.split_once(' ').unwrap_or((summary, ""));
+    let code = result.split(' ').next().unwrap_or_default();
+    let words = match (command, code) {
+        ("UAR", _) => "may this user register here, and which S-CSCF serves it?",
+        ("UAA", "2001") if result.contains("FIRST_REGISTRATION") => {
+            "yes; no S-CSCF serves it yet: choose one"
+        }
+        ("UAA", "2001" | "2002") => "yes; an S-CSCF serves it already",
+        ("LIR", _) => "which S-CSCF serves the called user?",
+        ("LIA", "2001" | "2002" | "2003") => "this one",
+        ("MAR", _) => "authentication data for a challenge, please",
+        ("MAA", "2001") => "here it is",
+        ("SAR", _) => "I serve this user now, or do no longer: note it, and give me its profile",
+        ("SAA", "2001") => "noted",
+        ("RTR", _) => "the operator ends the registration",
+        ("RTA", "2001") => "done",
+        ("PPR", _) => "the user's profile has changed",
+        ("PPA", "2001") => "taken",
+        (_, "5001") => "there is no such user",
+        (_, "5002") => "private and public identity do not belong together",
+        (_, "5003") => "the called user is not registered",
+        (_, "5004") => "the user may not register from there",
+        (_, "5005") => "the user was registered by another S-CSCF",
+        _ => return if result.is_empty() { command.to_owned() } else { format!("refused: {result}") },
+    };
+    words.to_owned()
+}
+
+fn function(party: &Party) -> Option<FunctionKind> {
+    match party {
+        Party::Function(kind) => Some(*kind),
+        Party::Device(_) => None,
+    }
+}
+
+/// The Request-URI.
+fn target(arrow: &Arrow) -> &str {
+    arrow.told.summary.split_whitespace().nth(1).unwrap_or_default()
+}

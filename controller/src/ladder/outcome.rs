@@ -1,0 +1,150 @@
+//! The last sentence of a story: how it ended, and where to look when it ended badly.
+
+use super::draw::name;
+use super::{Arrow, Party, Story};
+
+pub(super) fn sentence(story: &Story) -> String {
+    let Some(first) = story.arrows.first() else { return String::new() };
+    let method = first.method().to_owned();
+    let told = match method.as_str() {
+        "REGISTER" => registration(story),
+        "INVITE" => call(story),
+        _ if first.is_diameter() => format!("Diameter only: {} messages.", story.arrows.len()),
+        other => request(story, other),
+    };
+    let mut text = format!("Outcome: {told}");
+    if let Some(refusal) = refusal(story) {
+        text.push_str(&format!(" {refusal}"));
+    }
+    let (repeated, lost) = (count(story, |arrow| arrow.is_repetition), count(story, |arrow| arrow.is_lost));
+    if repeated > 0 {
+        text.push_str(&format!(
+            " {repeated} {} sent again.",
+            if repeated == 1 { "message was" } else { "messages were" }
+        ));
+    }
+    if lost > 0 {
+        text.push_str(&format!(
+            " {lost} {} lost between functions.",
+            if lost == 1 { "message was" } else { "messages were" }
+        ));
+    }
+    text
+}
+
+/// Responses to `method` that reached the device which began, in order.
+fn answers<'a>(story: &'a Story, method: &'a str) -> impl Iterator<Item = (&'a Arrow, u16)> {
+    let beginner = story.arrows.first().map(|first| &first.from);
+    story.arrows.iter().filter_map(move |arrow| {
+        let status = arrow.status()?;
+        (arrow.method() == method && Some(&arrow.to) == beginner).then_some((arrow, status))
+    })
+}
+
+fn milliseconds(story: &Story, arrow: &Arrow) -> String {
+    let first = story.arrows.first().map_or(arrow.micros, |first| first.micros);
+    match arrow.micros.saturating_sub(first) {
+        micros if micros < 10_000_000 => format!("{:.1} ms", micros as f64 / 1000.0),
+        micros => format!("{:.1} s", micros as f64 / 1_000_000.0),
+    }
+}
+
+fn registration(story: &Story) -> String {
+    let challenges = answers(story, "REGISTER").filter(|(_, status)| *status == 401).count();
+    let finals: Vec<(&Arrow, u16)> =
+        answers(story, "REGISTER").filter(|(_, status)| *status >= 200).collect();
+    let challenged = match challenges {
+        0 => "without a challenge".to_owned(),
+        1 => "after one challenge".to_owned(),
+        more => format!(
+            "after {more} challenges (more than one means a stale nonce, a wrong secret or an SQN that was behind)"
+        ),
+    };
+    match finals.last() {
+        Some((arrow, 200..300)) => {
+            let is_repeated = finals.iter().filter(|(_, status)| *status == 200).count() > 1;
+            let more = if is_repeated { ", and was refreshed or ended with the same Call-ID" } else { "" };
+            format!("the registration succeeded {challenged}; the last 200 left {} after the start{more}.", milliseconds(story, arrow))
+        }
+        Some((_, 401)) if challenges > 1 => {
+            "the device's answer to the challenge was not accepted; `evertone subscriber check` tells which value is wrong.".into()
+        }
+        Some((_, 401)) => "the device was challenged and has not answered: it refuses the network's challenge, or has no credentials.".into(),
+        Some((arrow, status)) => format!("the registration failed with {status} {challenged}, {} after the start; `evertone subscriber check` may tell why.", milliseconds(story, arrow)),
+        None => no_answer(story),
+    }
+}
+
+fn call(story: &Story) -> String {
+    let finals: Vec<(&Arrow, u16)> = answers(story, "INVITE").filter(|(_, status)| *status >= 200).collect();
+    let ringing = answers(story, "INVITE").find(|(_, status)| (180..200).contains(status));
+    let rang =
+        ringing.map_or(String::new(), |(arrow, _)| format!("it rang after {}; ", milliseconds(story, arrow)));
+    let Some((answer, status)) = finals.iter().find(|(_, status)| !matches!(status, 401 | 407)) else {
+        return format!("{rang}{}", no_answer(story));
+    };
+    let when = milliseconds(story, answer);
+    match status {
+        200..300 => {
+            let bye = story.arrows.iter().find(|arrow| arrow.method() == "BYE" && arrow.status().is_none());
+            let has_ack = story.arrows.iter().any(|arrow| arrow.method() == "ACK");
+            let ack = if has_ack { "" } else { " The caller did not confirm it (no ACK)." };
+            let end = match bye {
+                None => "it has not ended yet, as far as is recorded".to_owned(),
+                Some(bye) => {
+                    let by_caller = story.arrows.first().is_some_and(|first| first.from == bye.from);
+                    let who = if by_caller { "the caller" } else { "the called side" };
+                    let seconds = bye.micros.saturating_sub(answer.micros) as f64 / 1_000_000.0;
+                    format!("{who} hung up after {seconds:.1} s of talk")
+                }
+            };
+            format!("the call succeeded: {rang}it was answered after {when}, and {end}.{ack}")
+        }
+        487 => format!("{rang}the caller gave up; 487 after {when}."),
+        486 | 600 => format!("{rang}the called user is busy ({status} after {when})."),
+        480 => format!("{rang}the called user cannot be reached: no registered device ({when})."),
+        404 => format!("there is no such user ({when})."),
+        _ => format!("{rang}the call failed with {status} after {when}: {}.", phrase(answer)),
+    }
+}
+
+fn request(story: &Story, method: &str) -> String {
+    let last = answers(story, method).filter(|(_, status)| *status >= 200).last();
+    match last {
+        Some((arrow, 200..300)) => format!("{method} succeeded after {}.", milliseconds(story, arrow)),
+        Some((arrow, status)) => {
+            format!("{method} failed with {status} after {}: {}.", milliseconds(story, arrow), phrase(arrow))
+        }
+        None => no_answer(story),
+    }
+}
+
+/// Where an unanswered request got stuck: with whoever received last and sent nothing.
+fn no_answer(story: &Story) -> String {
+    let last = story.arrows.iter().rev().find(|arrow| arrow.status().is_none() && !arrow.is_repetition);
+    let place = last.map_or(String::new(), |arrow| match &arrow.to {
+        Party::Function(kind) => format!("; it was last seen on its way to the {}", name(*kind)),
+        Party::Device(address) => format!("; it was last sent to the device at {address}"),
+    });
+    format!("no final answer has reached whoever asked{place}.")
+}
+
+/// What the HSS refused.
+fn refusal(story: &Story) -> Option<String> {
+    let refused = story.arrows.iter().rev().find(|arrow| {
+        let code = arrow.told.summary.split(' ').nth(1).unwrap_or_default();
+        arrow.is_diameter() && !code.is_empty() && !code.starts_with('2')
+    })?;
+    Some(format!("The HSS refused: {}.", refused.told.summary))
+}
+
+fn phrase(arrow: &Arrow) -> &str {
+    match arrow.told.reasons.first() {
+        Some(reason) => reason,
+        None => arrow.told.summary.get(12..).unwrap_or_default().trim(),
+    }
+}
+
+fn count(story: &Story, wanted: impl Fn(&Arrow) -> bool) -> usize {
+    story.arrows.iter().filter(|arrow| wanted(arrow)).count()
+}

@@ -1,0 +1,145 @@
+use super::*;
+use FunctionKind::{Hss, Icscf, Pcscf, Scscf};
+
+fn sip(micros: u64, direction: &str, peer: &str, summary: &str, branch: &str) -> Told {
+    let number = if micros < 5000 { 1 } else { 2 };
+    Told {
+        time_micros: 1_000_000_000 + micros,
+        direction: direction.into(),
+        protocol: "UDP".into(),
+        peer: peer.into(),
+        summary: summary.into(),
+        call_id: "c1".into(),
+        cseq: format!("{number} REGISTER"),
+        from: "<sip:bob@a.b>;tag=1".into(),
+        to: "<sip:bob@a.b>".into(),
+        branch: branch.into(),
+        ..Told::default()
+    }
+}
+
+fn cx(micros: u64, direction: &str, peer: &str, summary: &str) -> Told {
+    Told {
+        time_micros: 1_000_000_000 + micros,
+        direction: direction.into(),
+        protocol: "Diameter".into(),
+        peer: peer.into(),
+        summary: summary.into(),
+        public_identity: "sip:bob@a.b".into(),
+        ..Told::default()
+    }
+}
+
+const DEVICE: &str = "127.0.0.1:5080";
+const REGISTER: &str = "REGISTER sip:a.b SIP/2.0";
+const UNAUTHORIZED: &str = "SIP/2.0 401 Unauthorized";
+
+fn addresses() -> Addresses {
+    [("127.0.0.11:4060", Pcscf), ("127.0.0.12:5060", Icscf)]
+        .into_iter()
+        .map(|(address, kind)| (address.parse().expect("an address"), kind))
+        .collect()
+}
+
+fn challenge() -> Vec<(FunctionKind, Vec<Told>)> {
+    let mut again = sip(900, "received", DEVICE, REGISTER, "b1");
+    again.time_micros += 500;
+    vec![
+        (
+            Pcscf,
+            vec![
+                sip(0, "received", DEVICE, REGISTER, "b1"),
+                sip(100, "sent", "127.0.0.12:5060", REGISTER, "b2"),
+                again,
+                sip(3000, "received", "127.0.0.12:5060", UNAUTHORIZED, "b2"),
+                sip(3100, "sent", DEVICE, UNAUTHORIZED, "b1"),
+            ],
+        ),
+        (
+            Icscf,
+            vec![
+                sip(150, "received", "127.0.0.11:4060", REGISTER, "b2"),
+                cx(200, "sent", "hss.a.b", "UAR"),
+                cx(400, "received", "hss.a.b", "UAA 2001 FIRST_REGISTRATION"),
+                sip(500, "sent", "127.0.0.13:6060", REGISTER, "b3"),
+                sip(2900, "sent", "127.0.0.11:4060", UNAUTHORIZED, "b2"),
+            ],
+        ),
+        (Scscf, vec![sip(550, "received", "127.0.0.12:5060", REGISTER, "b3")]),
+        (
+            Hss,
+            vec![
+                cx(250, "received", "icscf.a.b", "UAR"),
+                cx(350, "sent", "icscf.a.b", "UAA 2001 FIRST_REGISTRATION"),
+            ],
+        ),
+    ]
+}
+
+#[test]
+fn what_one_function_sent_and_another_received_is_one_arrow() {
+    let stories = stories(&challenge(), &addresses());
+    assert_eq!(stories.len(), 1);
+    let arrows: Vec<String> = stories[0]
+        .arrows
+        .iter()
+        .map(|arrow| format!("{:?}>{:?} {}", arrow.from, arrow.to, arrow.method()).replace("Function", ""))
+        .collect();
+    let device = format!("Device({DEVICE:?})");
+    assert_eq!(
+        arrows,
+        [
+            format!("{device}>(Pcscf) REGISTER"),
+            "(Pcscf)>(Icscf) REGISTER".into(),
+            "(Icscf)>(Hss) UAR".into(),
+            "(Hss)>(Icscf) UAA".into(),
+            "(Icscf)>(Scscf) REGISTER".into(),
+            format!("{device}>(Pcscf) REGISTER"),
+            "(Icscf)>(Pcscf) REGISTER".into(),
+            format!("(Pcscf)>{device} REGISTER"),
+        ]
+    );
+    assert!(stories[0].arrows[5].is_repetition, "the device asked again");
+    assert!(stories[0].arrows.iter().all(|arrow| !arrow.is_lost));
+}
+
+#[test]
+fn the_ladder_can_be_read() {
+    let text = stories(&challenge(), &addresses())[0].draw();
+    for expected in [
+        "registration of sip:bob@a.b, Call-ID c1",
+        "device        P-CSCF        I-CSCF        S-CSCF        HSS",
+        "│─ REGISTER ─▶│             │             │             │  the device asks to register",
+        "│             │             │─────────── UAR ──────────▶│  may this user register here",
+        "│◀─── 401 ────│             │             │             │  a challenge: prove who you are",
+        "(repetition)",
+        "Outcome: the device was challenged and has not answered",
+        "1 message was sent again.",
+    ] {
+        assert!(text.contains(expected), "{expected:?} is missing in\n{text}");
+    }
+}
+
+#[test]
+fn a_message_that_never_arrived_between_functions_is_marked() {
+    let mut records = challenge();
+    records.retain(|(kind, _)| *kind != Icscf);
+    records.retain(|(kind, _)| *kind == Pcscf);
+    let told = &mut records[0].1;
+    told.truncate(2);
+    let stories = stories(&records, &addresses());
+    let text = stories[0].draw();
+    assert!(text.contains('✗') && text.contains("(was not received)"), "{text}");
+    assert!(text.contains("no final answer"), "{text}");
+}
+
+#[test]
+fn each_call_has_a_ladder_of_its_own() {
+    let mut records = challenge();
+    let mut other = sip(9000, "received", DEVICE, "INVITE sip:eve@a.b SIP/2.0", "b9");
+    (other.call_id, other.cseq) = ("c2".into(), "1 INVITE".into());
+    records[0].1.push(other);
+    let stories = stories(&records, &addresses());
+    assert_eq!(stories.iter().map(|story| story.call_id.as_str()).collect::<Vec<_>>(), ["c1", "c2"]);
+    assert!(stories[1].draw().contains("call from sip:bob@a.b"));
+}

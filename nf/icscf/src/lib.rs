@@ -13,26 +13,24 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use clock::{Duration, Instant};
+use clock::Instant;
 use diameter::cx;
-use node::config::{Config, FunctionConfig, Listen};
-use node::topology::DEFAULT_SIP_PORT;
+use node::config::{Config, FunctionConfig};
 use node::{
     Branch, Decision, Event, Function, Indication, Origin, QueryKey, ServerKey, Setup, Topology, Unanswered,
     forward,
 };
 use rand::Rng;
-use sip::identity::Pii;
 use sip::message::Name;
-use sip::uri::Host;
-use sip::{Draft, Message, Method, NameAddress, Uri};
+use sip::{Draft, Message, Method, Uri};
 
 mod choose;
 mod location;
+mod own;
 mod registration;
+mod work;
 
-use location::Location;
-use registration::Registration;
+use work::{Purpose, Stage, Work};
 
 /// Requests under way at most; beyond it a new one is answered 503. The shell's own bound is as high.
 const WORKS_MAX: usize = 500_000;
@@ -48,38 +46,6 @@ pub enum SetupError {
     Server {
         /// As configured.
         uri: String,
-    },
-}
-
-/// A request under way.
-#[derive(Debug)]
-struct Work {
-    request: Message,
-    purpose: Purpose,
-    stage: Stage,
-    /// S-CSCFs that were tried already, and those that cannot be resolved.
-    tried: Vec<String>,
-}
-
-#[derive(Clone, Debug)]
-enum Purpose {
-    Registration(Registration),
-    Location(Location),
-    /// It had a Route beyond us, or belongs to a dialog.
-    Routed,
-}
-
-/// How far it has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    /// The HSS was asked for the first time.
-    Asking,
-    /// It was asked again, because an S-CSCF failed.
-    AskingAgain,
-    /// It was forwarded.
-    Forwarded {
-        /// Something was heard of it: it rings somewhere.
-        is_alive: bool,
     },
 }
 
@@ -214,87 +180,6 @@ impl Icscf {
         }
     }
 
-    /// Puts the question of a request to the HSS, for the first time or again with capabilities.
-    fn ask(&mut self, server: ServerKey, stage: Stage) {
-        let Some(work) = self.works.get_mut(&server) else { return };
-        work.stage = stage;
-        let is_again = stage == Stage::AskingAgain;
-        let request = match &work.purpose {
-            Purpose::Registration(registration) => registration.query(is_again),
-            Purpose::Location(location) => location.query(is_again),
-            Purpose::Routed => return,
-        };
-        let query = QueryKey(self.query_next);
-        self.query_next += 1;
-        self.queries.insert(query, server);
-        self.output.push_back(Decision::Ask { query, request, destination_host: None });
-    }
-
-    /// Goes on with the first of `names` that was not tried. None left: asks again once, then gives up.
-    fn pursue(&mut self, server: ServerKey, is_again: bool, names: Vec<String>) {
-        let Some(work) = self.works.get_mut(&server) else { return };
-        for name in names {
-            if work.tried.contains(&name) {
-                continue;
-            }
-            work.tried.push(name.clone());
-            let destination = Uri::parse(&name).ok().and_then(|uri| self.topology.resolve(&uri));
-            if let Some(destination) = destination {
-                return self.forward_to(server, &name, destination);
-            }
-            let reason = format!("the HSS names the S-CSCF {name:?}, whose host is not known here");
-            self.output.push_back(Decision::Event(Event::Alarm { cause: "unknown_server", reason }));
-        }
-        match is_again {
-            false => self.ask(server, Stage::AskingAgain),
-            true => self.refuse(server, 504, "No S-CSCF answers", "no_server"),
-        }
-    }
-
-    fn forward_to(&mut self, server: ServerKey, name: &str, destination: node::Destination) {
-        let Some(work) = self.works.get(&server) else { return };
-        let mut draft = forward::prepare(&work.request);
-        self.strip_own_routes(&mut draft);
-        let patience = Duration::from_millis(self.own.server_patience_milliseconds.into());
-        let patience = match work.purpose {
-            Purpose::Registration(_) => {
-                draft.set_request_uri(name);
-                Some(patience)
-            }
-            _ => {
-                draft.push_front(Name::Route, loose_route(name));
-                // Only INVITE is answered at once (100 Trying); anything else is silent until the far end has answered.
-                (work.request.method() == Method::Invite).then_some(patience)
-            }
-        };
-        let branches = vec![Branch { request: draft, destination }];
-        self.output.push_back(Decision::Forward { server, branches, patience });
-        if let Some(work) = self.works.get_mut(&server) {
-            work.stage = Stage::Forwarded { is_alive: false };
-        }
-    }
-
-    /// Ends a request with a refusal of our own.
-    fn refuse(&mut self, server: ServerKey, status: u16, reason: &'static str, cause: &'static str) {
-        let Some(work) = self.works.remove(&server) else { return };
-        self.report(&work, cause, reason.to_owned());
-        self.respond(server, &work.request, status, reason);
-    }
-
-    fn report(&mut self, work: &Work, outcome: &'static str, detail: String) {
-        let (name, identity) = match &work.purpose {
-            // Its answer is one step of the procedure, not its end.
-            Purpose::Registration(_) if outcome == "challenged" => return,
-            Purpose::Registration(registration) => (registration.procedure(), &registration.public_identity),
-            Purpose::Location(location) => {
-                (location::procedure(work.request.method()), &location.public_identity)
-            }
-            Purpose::Routed => return,
-        };
-        let event = Event::Procedure { name, outcome, identity: Pii::new(identity.clone()), detail };
-        self.output.push_back(Decision::Event(event));
-    }
-
     fn respond(&mut self, server: ServerKey, request: &Message, status: u16, reason: &str) {
         self.respond_with(server, request, status, reason, |_| {});
     }
@@ -312,39 +197,6 @@ impl Icscf {
         dress(&mut response);
         self.output.push_back(Decision::Respond { server, response });
     }
-
-    fn strip_own_routes(&self, draft: &mut Draft) {
-        loop {
-            let top = draft.values(Name::Route).next().and_then(NameAddress::parse);
-            if !top.and_then(|top| top.uri()).is_some_and(|uri| self.is_own(&uri)) {
-                return;
-            }
-            draft.remove_first_value(Name::Route);
-        }
-    }
-
-    /// Does `uri` mean this host?
-    fn is_own(&self, uri: &Uri<'_>) -> bool {
-        let port = uri.port.unwrap_or(DEFAULT_SIP_PORT);
-        let mut listen = self.config.listen.iter();
-        let numeric = |listen: &Listen, ip: std::net::IpAddr| {
-            let own = listen.address.ip();
-            listen.address.port() == port
-                && (own == ip || own.is_unspecified() && own.is_ipv6() == ip.is_ipv6())
-        };
-        match uri.host {
-            Host::V4(ip) => listen.any(|listen| numeric(listen, ip.into())),
-            Host::V6(ip) => listen.any(|listen| numeric(listen, ip.into())),
-            Host::Name(name) => {
-                let is_port = uri.port.is_none_or(|port| listen.any(|listen| listen.address.port() == port));
-                name.eq_ignore_ascii_case(&self.config.host_name) && is_port
-            }
-        }
-    }
-
-    fn is_home(&self, uri: &Uri<'_>) -> bool {
-        matches!(uri.host, Host::Name(name) if name.eq_ignore_ascii_case(&self.config.home_domain))
-    }
 }
 
 /// The tokens of Proxy-Require that oblige us to refuse (RFC 3261 §16.3 step 5). `privacy` (RFC 3323) does not: the
@@ -353,12 +205,6 @@ fn unsupported(request: &Message) -> Option<String> {
     let is_unknown = |token: &&str| !token.eq_ignore_ascii_case("privacy");
     let tokens: Vec<_> = request.values(Name::ProxyRequire).filter(is_unknown).collect();
     (!tokens.is_empty()).then(|| tokens.join(", "))
-}
-
-/// A Route value for a server's name, which is a URI with or without `lr`.
-fn loose_route(name: &str) -> String {
-    let is_loose = Uri::parse(name).is_ok_and(|uri| uri.parameter("lr").is_some());
-    if is_loose { format!("<{name}>") } else { format!("<{name};lr>") }
 }
 
 impl Function for Icscf {

@@ -6,7 +6,8 @@ use node::{Origin, ServerKey, Unanswered};
 use sip::uri::Scheme;
 use sip::{Message, Method, Uri};
 
-use crate::{Icscf, Purpose, Stage, Work, choose};
+use crate::work::{Purpose, Stage, Work};
+use crate::{Icscf, choose};
 
 /// What an LIR says.
 #[derive(Clone, Debug)]

@@ -6,7 +6,8 @@ use sip::message::Name;
 use sip::uri::Scheme;
 use sip::{Message, NameAddress, Uri};
 
-use crate::{Icscf, Purpose, Stage, Work, choose};
+use crate::work::{Purpose, Stage, Work};
+use crate::{Icscf, choose};
 
 /// What a UAR says.
 #[derive(Clone, Debug)]

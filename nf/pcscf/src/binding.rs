@@ -181,7 +181,7 @@ impl<S: Store> Bindings<S> {
     }
 
     /// How many there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.by_key.len()
     }
 

@@ -49,7 +49,7 @@ impl<S: Store> Pcscf<S> {
             count: usize,
             registrations: Vec<Listed<'a>>,
         }
-        let document = Document { count: self.bindings.len(), registrations: listed.collect() };
+        let document = Document { count: self.bindings.count(), registrations: listed.collect() };
         serde_json::to_vec(&document)
             .map(Bytes::from)
             .map_err(|error| format!("the list became no JSON: {error}"))

@@ -13,9 +13,12 @@ use sip::{Draft, Message, NameAddress};
 /// it must be able to do without (spec 4.2.2); `privacy`: RFC 3323, with the `id` level of RFC 3325.
 const PROXY_REQUIRE_KNOWN: [&str; 2] = ["sec-agree", "privacy"];
 
+fn is_known(token: &str) -> bool {
+    PROXY_REQUIRE_KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token))
+}
+
 /// The tokens of Proxy-Require that oblige us to refuse (RFC 3261 §16.3 step 5), comma-joined.
 pub fn unsupported(request: &Message) -> Option<String> {
-    let is_known = |token: &&str| PROXY_REQUIRE_KNOWN.iter().any(|known| known.eq_ignore_ascii_case(token));
     let unknown: Vec<_> = request.values(Name::ProxyRequire).filter(|token| !is_known(token)).collect();
     (!unknown.is_empty()).then(|| unknown.join(", "))
 }
@@ -24,9 +27,8 @@ pub fn unsupported(request: &Message) -> Option<String> {
 pub fn strip_security_agreement(draft: &mut Draft) {
     draft.remove(Name::SecurityClient);
     draft.remove(Name::SecurityVerify);
-    for name in [Name::Require, Name::ProxyRequire] {
-        draft.retain_values(name, |token| !token.eq_ignore_ascii_case("sec-agree"));
-    }
+    draft.retain_values(Name::Require, |token| !token.eq_ignore_ascii_case("sec-agree"));
+    draft.retain_values(Name::ProxyRequire, |token| !is_known(token));
 }
 
 /// Takes off what only the trust domain may say (RFC 3325 §5, RFC 7315 §5), because a device said it.

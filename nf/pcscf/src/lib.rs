@@ -115,7 +115,7 @@ impl<S: Store> Pcscf<S> {
 
     /// How many devices are registered through here.
     pub fn bindings_count(&self) -> usize {
-        self.bindings.len()
+        self.bindings.count()
     }
 
     /// Answers a request with a response of our own making.

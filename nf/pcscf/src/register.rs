@@ -85,7 +85,7 @@ impl<S: Store> Pcscf<S> {
         let path = self.path_uri(flow, key, contacts.iter().any(|contact| contact.is_outbound));
         contacts.iter_mut().for_each(|contact| contact.path.clone_from(&path));
         let is_known = contacts.iter().any(|contact| self.bindings.binding(contact.key).is_some());
-        if !is_known && self.bindings.len() >= BINDINGS_MAX {
+        if !is_known && self.bindings.count() >= BINDINGS_MAX {
             return Err(refusal(503, "Too many devices", "full"));
         }
         let procedure = match (is_removal, is_known) {

@@ -27,7 +27,7 @@ fn an_invite_of_a_device_leaves_asserted_charged_and_on_its_service_route() {
         "INVITE",
         "Route: <sip:192.0.2.1:4060;lr>, <sip:orig@scscf.ims.example:6060;lr>\nP-Preferred-Identity: <tel:+1-555-1001>\n\
          P-Asserted-Identity: <sip:boss@ims.example>\nP-Charging-Vector: icid-value=mine\nSecurity-Verify: ipsec-3gpp;q=1\n\
-         Require: sec-agree, 100rel\nProxy-Require: sec-agree\nP-Access-Network-Info: IEEE-802.11\nSupported: timer\n\
+         Require: sec-agree, 100rel\nProxy-Require: sec-agree, privacy\nP-Access-Network-Info: IEEE-802.11\nSupported: timer\n\
          P-Served-User: <sip:boss@ims.example>",
     );
     let (_, forwarded) = bench.forward(&invite, udp(ALICE));

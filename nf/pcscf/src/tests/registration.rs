@@ -231,7 +231,7 @@ fn a_home_network_that_is_silent_gives_504() {
 
 #[test]
 fn a_contact_that_cannot_be_bound_is_400() {
-    let six = vec!["<sip:a@h>"; 6].join(", ");
+    let six = ["<sip:a@h>"; 6].join(", ");
     for contact in [
         "User-Agent: without",
         "Contact: *",

@@ -169,15 +169,10 @@ impl Icscf {
         self.output.push_back(Decision::Respond { server, response: Draft::relay(response) });
     }
 
-    /// The caller gave up before anything was forwarded; what is forwarded already, the shell cancels.
+    /// The caller gave up while nothing was open: the HSS is being asked, or was asked again and the shell refuses to
+    /// forward any more. What is open the shell cancels itself.
     fn on_cancelled(&mut self, server: ServerKey) {
-        let is_asking = self
-            .works
-            .get(&server)
-            .is_some_and(|work| matches!(work.stage, Stage::Asking | Stage::AskingAgain));
-        if is_asking {
-            self.refuse(server, 487, "Request Terminated", "cancelled");
-        }
+        self.refuse(server, 487, "Request Terminated", "cancelled");
     }
 
     fn respond(&mut self, server: ServerKey, request: &Message, status: u16, reason: &str) {

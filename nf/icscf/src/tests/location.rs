@@ -131,9 +131,21 @@ fn a_caller_who_gives_up_while_the_hss_is_asked_is_told_487_once() {
     }
     let late = located(ResultCode::SUCCESS, Some(FIRST), &[]);
     assert!(bench.feed(node::Indication::Answer { query, answer: late }).is_empty());
-    let (query, _) = bench.ask(&invite("sip:bob@ims.example"));
-    forwarded(bench.answer(query, located(ResultCode::SUCCESS, Some(FIRST), &[])));
     assert!(bench.cancel().is_empty());
+}
+
+#[test]
+fn a_caller_who_gives_up_while_a_second_s_cscf_is_sought_is_told_487() {
+    let mut bench = Bench::new();
+    let (query, _) = bench.ask(&invite("sip:bob@ims.example"));
+    let (message, ..) = forwarded(bench.answer(query, located(ResultCode::SUCCESS, Some(FIRST), &[])));
+    let (query, _) = asked(bench.respond(&message, 408, Origin::TimedOut));
+    // The shell knows of the CANCEL and does not carry out what is decided here: it says so afterwards.
+    forwarded(bench.answer(query, located(ResultCode::SUCCESS, Some(SECOND), &[])));
+    match bench.cancel().as_slice() {
+        [Decision::Respond { response, .. }] => assert_eq!(parsed(response).status(), 487),
+        other => panic!("not one response: {other:?}"),
+    }
 }
 
 #[test]

@@ -158,12 +158,13 @@ fn kernel_hex(address: SocketAddr) -> String {
         .collect()
 }
 
-/// Raises the number of file descriptors to what the system allows: each connection takes one.
-pub fn raise_file_limit() {
+/// Raises the number of file descriptors to what the system allows, and gives it back: each connection takes one.
+pub fn raise_file_limit() -> u64 {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let limit = getrlimit(Resource::Nofile);
     // Best effort: with fewer, fewer connections are accepted.
     let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
+    getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]

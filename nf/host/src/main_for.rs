@@ -130,9 +130,11 @@ async fn serve<M: Machine>(
     let socket = &config.admin_socket;
     let admin = admin::bind(socket)
         .map_err(|error| Failure::address(format!("cannot listen on {}: {error}", socket.display())))?;
-    let bound = listen::bind(config).map_err(Failure::address)?;
-    let setup = setup(config)?;
-    let built = build(&setup)?;
+    let made = listen::bind(config).map_err(Failure::address).and_then(|bound| {
+        let setup = setup(config)?;
+        Ok((bound, build(&setup)?, setup))
+    });
+    let (bound, built, setup) = made.inspect_err(|_| drop(std::fs::remove_file(socket)))?;
     let shared = Arc::new(shared(&loaded, &bound, &setup));
     let (commands, inbox) = mpsc::channel(64);
     admin::serve(admin, shared.clone(), commands)

@@ -266,17 +266,20 @@ fn status_of(bytes: &[u8]) -> Option<usize> {
     (STATUS_FIRST..STATUS_FIRST + STATUS_COUNT).contains(&status).then_some(status)
 }
 
-/// One counter a method.
-struct ByMethod(Vec<IntCounter>);
+/// One counter a method, made when it is first met.
+struct ByMethod {
+    vec: IntCounterVec,
+    counters: [std::sync::OnceLock<IntCounter>; METHODS.len()],
+}
 
 impl ByMethod {
     fn new(vec: IntCounterVec) -> ByMethod {
-        ByMethod(METHODS.iter().map(|method| vec.with_label_values(&[method])).collect())
+        ByMethod { vec, counters: [const { std::sync::OnceLock::new() }; METHODS.len()] }
     }
 
     fn count(&self, method: &str) {
         let index = METHODS.iter().position(|known| *known == method).unwrap_or(METHODS.len() - 1);
-        self.0[index].inc();
+        self.counters[index].get_or_init(|| self.vec.with_label_values(&[METHODS[index]])).inc();
     }
 }
 

@@ -5,6 +5,7 @@ mod operator;
 mod registration;
 mod restoration;
 mod subscriptions;
+mod torture;
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
@@ -43,6 +44,8 @@ pub(crate) struct FakeHss {
     pub is_silent: bool,
     pub failure: Option<ResultCode>,
     pub charging: Option<cx::ChargingInformation>,
+    /// Are unknown users given a vector like everybody else?
+    pub accepts_anybody: bool,
     /// Requests that are not answered before [`Home::release`].
     pub held: Option<Vec<(QueryKey, cx::Request)>>,
 }
@@ -55,7 +58,8 @@ impl FakeHss {
         }
         Ok(match request {
             cx::Request::MultimediaAuthentication(request) => {
-                let found = self.subscribers.get(&*request.private_identity);
+                let anybody = self.subscribers.get("bob@ims.example").filter(|_| self.accepts_anybody);
+                let found = self.subscribers.get(&*request.private_identity).or(anybody);
                 let vector = found.map(|user| match user.password {
                     None => AuthenticationVector::Aka {
                         rand_autn: [self.requests.len() as u8; 32],
@@ -238,6 +242,7 @@ impl Home {
                 is_silent: false,
                 failure: None,
                 charging: None,
+                accepts_anybody: false,
                 held: None,
             },
             now: Instant::from_micros(1_000_000),

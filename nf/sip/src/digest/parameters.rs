@@ -19,7 +19,7 @@ pub(super) struct Parameter<'a> {
 
 /// The text behind the scheme.
 pub(super) fn without_scheme(text: &str) -> Result<&str, DigestError> {
-    let text = text.trim_ascii();
+    let text = text.trim_matches(is_space);
     match text.split_at_checked(SCHEME.len()) {
         Some((scheme, rest)) if scheme.eq_ignore_ascii_case(SCHEME) && rest.starts_with(is_space) => Ok(rest),
         _ => Err(DigestError::NotDigest),
@@ -65,7 +65,9 @@ fn parameter(text: &str, start: usize) -> Result<Parameter<'_>, DigestError> {
             if value.contains('"') {
                 return Err(DigestError::Malformed);
             }
-            Ok(Parameter { name, value, start, end: value_start + value.len() })
+            // Blanks before a value that is not there belong to nothing.
+            let end = if value.is_empty() { after_equals } else { value_start + value.len() };
+            Ok(Parameter { name, value, start, end })
         }
     }
 }

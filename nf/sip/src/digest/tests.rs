@@ -317,6 +317,11 @@ fn a_mark_replaces_what_a_device_pretended() {
         assert_eq!(with_parameter(unreadable, "integrity-protected", "no"), unreadable);
         assert_eq!(without_parameters(unreadable, &["a"]), unreadable);
     }
+    // A form feed is no blank, wherever it stands (found by fuzzing).
+    let once = without_parameters("Digest a=\x0C, ", &["b"]);
+    assert_eq!(once, "Digest a=\x0C");
+    assert_eq!(without_parameters(&once, &["b"]), once);
+    assert_eq!(without_parameters("Digest a= \r\n ,b=c", &["b"]), "Digest a=");
 }
 
 #[test]

@@ -54,7 +54,8 @@ impl Controller {
             }
             Action::Stop { kind, reason } => {
                 self.health.remove(kind);
-                self.history.note(Some(*kind), "Stopped", *reason);
+                let reason = if self.held.contains_key(kind) { "its store is being copied" } else { reason };
+                self.history.note(Some(*kind), "Stopped", reason);
             }
             Action::WriteConfig { .. } | Action::RemoveFiles { .. } => {}
         }

@@ -62,14 +62,14 @@ pub async fn function(context: &Context, kind: FunctionKind, verb: &str) -> Resu
     }
 }
 
-/// Sees to it that a controller of this very program runs. One that is out of date or hangs is replaced: the functions
-/// do not notice.
-pub async fn ensure_controller(context: &Context) -> Result<()> {
+/// Sees to it that a controller of this very program runs; says whether one was started. One that is out of date or
+/// hangs is replaced: the functions do not notice.
+pub async fn ensure_controller(context: &Context) -> Result<bool> {
     match status(context).await {
         Ok(Some(document)) => {
             let binary = document.controller.map(|about| about.binary);
             if binary.as_deref() == Some(own_mark().as_str()) {
-                return Ok(());
+                return Ok(false);
             }
             println!("replacing the controller, which is of another version; the functions go on");
             end_controller(context, Signal::TERM).await?;
@@ -80,7 +80,7 @@ pub async fn ensure_controller(context: &Context) -> Result<()> {
             end_controller(context, Signal::KILL).await?;
         }
     }
-    start_controller(context).await
+    start_controller(context).await.map(|()| true)
 }
 
 /// Ends the controller and leaves the functions alone.

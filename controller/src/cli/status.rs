@@ -7,7 +7,7 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use crds::{FunctionState, FunctionStatus, IMSCoreStatus, LastExit};
 use jiff::Timestamp;
-use node::config::FunctionKind;
+use node::config::{Config, FunctionKind};
 use serde::Serialize;
 
 use super::context::Context;
@@ -122,10 +122,18 @@ async fn function(context: &Context, kind: FunctionKind) -> FunctionStatus {
         pid: record.as_ref().filter(|_| is_alive).map(|record| i64::from(record.pid)),
         restarts: record.as_ref().map_or(0, |record| i32::try_from(record.restarts).unwrap_or(i32::MAX)),
         last_exit: last_end.map(|end| LastExit { time: rfc3339(end.time), reason: end.reason }),
-        addresses: Vec::new(),
+        addresses: addresses(context, kind),
         since: started,
         message,
     }
+}
+
+/// Where a function was told to listen.
+fn addresses(context: &Context, kind: FunctionKind) -> Vec<String> {
+    let text = std::fs::read_to_string(context.places.config_file(kind)).unwrap_or_default();
+    let Ok(config) = crds::yaml::typed::<Config>("configuration", &text) else { return Vec::new() };
+    let diameter = config.diameter.iter().flat_map(|diameter| &diameter.listen);
+    config.listen.iter().map(|listen| &listen.address).chain(diameter).map(ToString::to_string).collect()
 }
 
 fn render(shown: &Shown, events: usize) -> String {
@@ -157,7 +165,7 @@ fn render(shown: &Shown, events: usize) -> String {
 }
 
 fn functions(functions: &[FunctionStatus], now: Timestamp) -> String {
-    let mut table = table(&["FUNCTION", "STATE", "FOR", "PID", "RESTARTS", "LAST END", "ADDRESSES"]);
+    let mut table = table(&["FUNCTION", "STATE", "FOR", "PID", "RESTARTS", "ADDRESSES", "LAST END"]);
     for function in functions {
         let time = |text: &str| text.parse::<Timestamp>().ok();
         let since =
@@ -170,7 +178,10 @@ fn functions(functions: &[FunctionStatus], now: Timestamp) -> String {
                 format!("{when}{}", end.reason)
             },
         );
+        // What is told as its last end need not be told twice.
+        let is_told = function.last_exit.as_ref().is_some_and(|end| end.reason == function.message);
         let state = match function.message.as_str() {
+            _ if is_told => function.state.as_str().to_owned(),
             "" => function.state.as_str().to_owned(),
             message => format!("{}: {message}", function.state.as_str()),
         };
@@ -180,8 +191,8 @@ fn functions(functions: &[FunctionStatus], now: Timestamp) -> String {
             since,
             function.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
             function.restarts.to_string(),
-            end,
             function.addresses.join(" "),
+            end,
         ]);
     }
     format!("{table}\n")

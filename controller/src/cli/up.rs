@@ -37,8 +37,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
         bail!("{mistakes}");
     }
     if !arguments.foreground {
-        api::ensure_controller(context).await?;
-        return bring_up(context, &file, &text, &arguments).await;
+        let has_started = api::ensure_controller(context).await?;
+        return bring_up(context, &file, &text, &arguments, has_started).await;
     }
     if crate::controller::holder(&context.places).is_some() {
         bail!(
@@ -51,7 +51,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
         while !matches!(api::status(context).await, Ok(Some(_))) {
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
-        if let Err(error) = bring_up(context, &file, &text, &arguments).await {
+        if let Err(error) = bring_up(context, &file, &text, &arguments, true).await {
             eprintln!("evertone: {error:#}");
         }
         std::future::pending::<()>().await;
@@ -81,14 +81,20 @@ fn resource(context: &Context, arguments: &Arguments) -> Result<(String, String)
     }
 }
 
-async fn bring_up(context: &Context, file: &str, text: &str, arguments: &Arguments) -> Result<ExitCode> {
+async fn bring_up(
+    context: &Context,
+    file: &str,
+    text: &str,
+    arguments: &Arguments,
+    has_started: bool,
+) -> Result<ExitCode> {
     let accepted = api::apply(context, file, text).await?;
     let document = wait(context, accepted.generation, Duration::from_secs(arguments.timeout_seconds)).await?;
     let core = document.core.context("the controller has forgotten the core")?;
     let domain = &core.spec.home_domain;
-    match accepted.changes.len() {
-        0 => println!("the core {domain} was up already; nothing had to change"),
-        _ => println!("the core {domain} is up, as {file} asks"),
+    match accepted.changes.is_empty() && !has_started {
+        true => println!("the core {domain} was up already; nothing had to change"),
+        false => println!("the core {domain} is up, as {file} asks"),
     }
     print_addresses(&core);
     print_hints(context, &core)?;

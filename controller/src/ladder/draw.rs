@@ -128,6 +128,10 @@ fn line(arrow: &Arrow, lanes: &[Party]) -> String {
     // Dotted: repeated, or never received.
     let shaft = if arrow.is_repetition || arrow.is_lost { '·' } else { '─' };
     if left == right {
+        // To itself: a loop that ends where it began.
+        let label: Vec<char> = format!("↺ {}", label(arrow, LANE - 4)).chars().take(LANE - 2).collect();
+        line.resize(line.len().max(left + 1 + label.len()), ' ');
+        line[left + 1..left + 1 + label.len()].copy_from_slice(&label);
         return line.into_iter().collect();
     }
     line[left + 1..right].fill(shaft);

@@ -147,7 +147,11 @@ fn arrows(records: &[(FunctionKind, Vec<Told>)], addresses: &Addresses) -> Vec<A
     for (kind, told) in all.iter().filter(|(_, told)| told.direction == "received") {
         let waiting = sent.get_mut(&key(told));
         let found = waiting.and_then(|waiting| {
-            let position = waiting.iter().position(|(sender, _)| sender != kind)?;
+            // By its address, so that a function that sent to itself is found; a TCP connection may have any port.
+            let position = match party(told, addresses) {
+                Party::Function(known) => waiting.iter().position(|(sender, _)| *sender == known)?,
+                Party::Device(_) => waiting.iter().position(|(sender, _)| sender != kind)?,
+            };
             waiting.remove(position)
         });
         let (from, message) = match found {

@@ -143,3 +143,18 @@ fn each_call_has_a_ladder_of_its_own() {
     assert_eq!(stories.iter().map(|story| story.call_id.as_str()).collect::<Vec<_>>(), ["c1", "c2"]);
     assert!(stories[1].draw().contains("call from sip:bob@a.b"));
 }
+
+#[test]
+fn a_function_that_sends_to_itself_is_drawn() {
+    let records = [(
+        Icscf,
+        vec![
+            sip(0, "sent", "127.0.0.12:5060", REGISTER, "b1"),
+            sip(50, "received", "127.0.0.12:5060", REGISTER, "b1"),
+        ],
+    )];
+    let stories = stories(&records, &addresses());
+    assert_eq!(stories[0].arrows.len(), 1);
+    assert!(!stories[0].arrows[0].is_lost);
+    assert!(stories[0].draw().contains("│↺ REGISTER"), "{}", stories[0].draw());
+}

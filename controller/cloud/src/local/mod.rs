@@ -40,7 +40,7 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Local {
     places: Places,
     binaries: PathBuf,
-    /// The marks of the binaries when somebody looked last.
+    /// The marks of the binaries when an operator asked last; before, none: who adopts does not replace.
     marks: BTreeMap<FunctionKind, String>,
     tracked: BTreeMap<FunctionKind, Tracked>,
     ended: mpsc::UnboundedReceiver<tracked::Ended>,
@@ -52,20 +52,13 @@ impl Local {
     pub fn new(places: Places, binaries: PathBuf) -> Local {
         // Unbounded but for its senders: one message for each process that ended.
         let (notify, ended) = mpsc::unbounded_channel();
-        let mut local =
-            Local { places, binaries, marks: BTreeMap::new(), tracked: BTreeMap::new(), ended, notify };
-        local.look_at_binaries();
-        local
+        Local { places, binaries, marks: BTreeMap::new(), tracked: BTreeMap::new(), ended, notify }
     }
 
     /// An operator asked: looks which binaries are installed now, and ends all pauses, because the cause may be gone.
     /// Nobody else looks: a compiler at work next door must not restart a running core.
     pub fn begin_anew(&mut self) {
         self.tracked.values_mut().for_each(Tracked::begin_anew);
-        self.look_at_binaries();
-    }
-
-    fn look_at_binaries(&mut self) {
         let mark = |kind: FunctionKind| Some((kind, binary_mark(&self.binary(kind))?));
         self.marks = FunctionKind::ALL.into_iter().filter_map(mark).collect();
     }

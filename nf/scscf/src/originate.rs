@@ -82,9 +82,9 @@ impl Scscf {
     /// Where a request for `uri` goes, and whether that is our own network.
     fn next_network(&self, uri: &str) -> Result<(Destination, bool), (u16, &'static str)> {
         let parsed = Uri::parse(uri).map_err(|_| (400, "Malformed URI"))?;
-        // There is no ENUM: a telephone number belongs to a user of ours or to nobody (spec 5.3: failure 404).
-        let is_telephone = parsed.scheme == Scheme::Tel || parsed.parameter("user") == Some("phone");
-        if is_telephone || self.own.is_home(&parsed) {
+        // There is no ENUM: a telephone number belongs to a user of ours or to nobody (spec 5.3: failure 404). A number at
+        // another domain is that domain's to understand (RFC 3261 §19.1.6).
+        if parsed.scheme == Scheme::Tel || self.own.is_home(&parsed) {
             return self.own.icscf.map(|icscf| (icscf, true)).ok_or((503, "Service Unavailable"));
         }
         if self.own.is_own(&parsed) {

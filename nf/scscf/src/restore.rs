@@ -39,6 +39,8 @@ pub(crate) struct Interrupted {
     pub role: Role,
     /// The user's public identity.
     pub public_identity: Text,
+    /// Another identity to ask for if the HSS does not know that one.
+    pub number: Option<Text>,
 }
 
 /// SCSCF-Restoration-Info of one private identity: its contacts, and the subscriptions of the devices behind them.
@@ -98,7 +100,11 @@ impl Scscf {
         interrupted: Interrupted,
         answer: Result<cx::Answer, Unanswered>,
     ) {
-        let Interrupted { server, request, role, public_identity } = interrupted;
+        let is_unknown = matches!(&answer, Ok(answer) if answer.result() == cx::ResultCode::USER_UNKNOWN);
+        if let Some(number) = interrupted.number.clone().filter(|_| is_unknown) {
+            return self.bring_back(Interrupted { public_identity: number, number: None, ..interrupted });
+        }
+        let Interrupted { server, request, role, public_identity, .. } = interrupted;
         let outcome = match answer {
             Ok(cx::Answer::ServerAssignment(answer)) if answer.result.is_success() => {
                 self.take_back(now, &public_identity, &answer);

@@ -60,10 +60,10 @@ impl Scscf {
         if self.own.is_own(&uri) {
             return self.handle_for_this_server(server, &request);
         }
-        let is_telephone = uri.scheme == Scheme::Tel || uri.parameter("user") == Some("phone");
-        let address = uri.address_of_record();
-        if is_telephone || self.own.is_home(&uri) || self.registrar.find(&address).is_some() {
-            return self.handle_terminating(now, server, request, address.into());
+        let identity = Text::from(uri.address_of_record());
+        if uri.scheme == Scheme::Tel || self.own.is_home(&uri) || self.registrar.find(&identity).is_some() {
+            let number = number_of(&uri);
+            return self.handle_terminating(now, server, request, identity, number);
         }
         // Neither from nor for a user of ours: this is no open relay.
         self.refuse(server, &request, 404, "Not Found");
@@ -106,21 +106,28 @@ impl Scscf {
         match self.registrar.find(&public_identity) {
             Some(id) => self.originate(now, server, request, id, &public_identity),
             None => {
-                self.bring_back(Interrupted { server, request, role: Role::Originating, public_identity });
+                let (role, number) = (Role::Originating, None);
+                self.bring_back(Interrupted { server, request, role, public_identity, number });
             }
         }
     }
 
-    fn handle_terminating(&mut self, now: Instant, server: ServerKey, request: Message, identity: Text) {
-        match self.registrar.find(&identity) {
-            Some(id) => self.terminate(now, server, request, id, &identity),
-            None => self.bring_back(Interrupted {
-                server,
-                request,
-                role: Role::Terminating,
-                public_identity: identity,
-            }),
+    /// `number`: the `tel` form of the identity, under which the user may be known instead.
+    fn handle_terminating(
+        &mut self,
+        now: Instant,
+        server: ServerKey,
+        request: Message,
+        identity: Text,
+        number: Option<Text>,
+    ) {
+        for identity in [Some(&identity), number.as_ref()].into_iter().flatten() {
+            if let Some(id) = self.registrar.find(identity) {
+                return self.terminate(now, server, request, id, identity);
+            }
         }
+        let (role, public_identity) = (Role::Terminating, identity);
+        self.bring_back(Interrupted { server, request, role, public_identity, number });
     }
 
     /// The caller gave up while the HSS was asked: nothing was forwarded yet, so the answer is ours.
@@ -196,6 +203,14 @@ impl Scscf {
         }
         self.output.push_back(Decision::Respond { server, response: draft });
     }
+}
+
+/// The `tel` URI of a global number in the user part of a SIP URI (TS 24.229 §5.3.2.1): the I-CSCF asks the HSS for it when
+/// the SIP URI is unknown, and leaves the Request-URI as it is.
+fn number_of(uri: &Uri<'_>) -> Option<Text> {
+    let user = uri.user.filter(|user| user.starts_with('+') && uri.scheme != Scheme::Tel)?;
+    let number = format!("tel:{user}");
+    Uri::parse(&number).ok().map(|uri| uri.address_of_record().into())
 }
 
 /// The procedure a method belongs to.

@@ -85,7 +85,8 @@ fn the_request_uri_decides_where_a_call_goes() {
     for (uri, destination) in [
         ("sip:bob@IMS.example", "127.0.0.2:5060"),
         ("tel:+4930222", "127.0.0.2:5060"),
-        ("sip:+4930222@anything.example;user=phone", "127.0.0.2:5060"),
+        ("sip:+4930222@ims.example;user=phone", "127.0.0.2:5060"),
+        ("sip:+4930222@other.example;user=phone", "127.0.0.9:5060"),
         ("sip:x@other.example", "127.0.0.9:5060"),
         ("sip:x@192.0.2.77:5070", "192.0.2.77:5070"),
     ] {
@@ -192,14 +193,19 @@ fn who_cannot_be_reached_is_unavailable_and_who_is_barred_does_not_exist() {
 }
 
 #[test]
-fn a_telephone_number_reaches_its_user() {
-    let mut home = Home::new();
-    home.register(&mut Device::alice());
-    let decisions = home.send(&incoming("MESSAGE", "tel:+49-30-111"));
-    let sent = forwarded(&decisions);
-    assert_eq!(sent[0].0.request_uri(), "sip:alice@192.0.2.1:5060");
-    assert_eq!(sent[0].0.header(Name::PCalledPartyId), Some("<tel:+49-30-111>"));
-    assert!(values(&sent[0].0, Name::RecordRoute).is_empty());
+fn a_telephone_number_reaches_its_user_also_after_a_restart() {
+    for uri in ["tel:+49-30-111", "sip:+4930111@ims.example;user=phone", "sip:+4930111@ims.example"] {
+        let mut home = Home::new();
+        home.register(&mut Device::alice());
+        for _ in 0..2 {
+            let decisions = home.send(&incoming("MESSAGE", uri));
+            let sent = forwarded(&decisions);
+            assert_eq!(sent[0].0.request_uri(), "sip:alice@192.0.2.1:5060", "{uri}");
+            assert_eq!(sent[0].0.header(Name::PCalledPartyId), Some(&*format!("<{uri}>")));
+            assert!(values(&sent[0].0, Name::RecordRoute).is_empty());
+            home.restart();
+        }
+    }
 }
 
 #[test]

@@ -71,6 +71,9 @@ pub struct Binding {
     pub flow: Flow,
     /// Does the device keep flows by RFC 5626?
     pub is_outbound: bool,
+    /// Did the Via of its REGISTER name the very address it came from? Then no NAT is in between, and the address in
+    /// its contact can be believed.
+    pub is_in_the_open: bool,
     /// P-Charging-Function-Addresses.
     pub charging_function_addresses: Option<String>,
     /// When it ends.

@@ -237,6 +237,7 @@ impl<S: Store> Pcscf<S> {
             path: contact.path.clone(),
             flow: registering.flow,
             is_outbound: contact.is_outbound,
+            is_in_the_open: is_in_the_open(&registering.request, &registering.flow),
             charging_function_addresses: response.header(Name::PChargingFunctionAddresses).map(str::to_owned),
             expires: self.bindings.wall_at(now + Duration::from_secs(seconds.into())),
         }
@@ -275,6 +276,17 @@ fn wanted(identity: &str, contact: &NameAddress<'_>, supports_outbound: bool) ->
         reg_id,
         path: String::new(),
     }
+}
+
+/// Does the device know its own address? A device behind NAT writes another one into its Via.
+fn is_in_the_open(request: &Message, flow: &Flow) -> bool {
+    let Some(via) = request.via() else { return false };
+    let ip: std::net::IpAddr = match via.host {
+        sip::Host::V4(ip) => ip.into(),
+        sip::Host::V6(ip) => ip.into(),
+        sip::Host::Name(_) => return false,
+    };
+    flow.remote == std::net::SocketAddr::new(ip, via.port.unwrap_or(node::topology::DEFAULT_SIP_PORT))
 }
 
 /// Is the contact granted the one that was asked for?

@@ -2,6 +2,8 @@
 //!
 //! The token in the Route says which flow; the binding says whether the device has moved since.
 
+use std::net::{IpAddr, SocketAddr};
+
 use clock::Instant;
 use node::{Branch, Decision, Destination, Flow, ServerKey, Store, Transport, forward};
 use sip::message::Name;
@@ -92,16 +94,16 @@ impl<S: Store> Pcscf<S> {
             }
             None => token.flow,
         };
-        if self.is_usable(&flow) {
-            return Way::Open(flow.to_destination(), flow);
-        }
-        // A device that is not behind NAT also accepts connections at its contact (RFC 3261 §18.1.1, §19.1.2).
-        match numeric_contact(request.request_uri()).filter(|contact| contact.ip() == flow.remote.ip()) {
-            Some(remote) if !binding.is_some_and(|binding| binding.is_outbound) => {
-                let way = Destination { transport: Transport::Tcp, remote, local: None, connection: None };
-                Way::Open(way, flow)
-            }
-            _ => Way::Gone { is_outbound: binding.is_some_and(|binding| binding.is_outbound) },
+        let is_outbound = binding.is_some_and(|binding| binding.is_outbound);
+        let contact = contact_at(request.request_uri(), &flow).filter(|_| !is_outbound);
+        let is_in_the_open = binding.is_some_and(|binding| binding.is_in_the_open);
+        match contact {
+            // A device in the open may listen elsewhere than it sends from (RFC 3261 §10.2.1: the contact rules).
+            Some(contact) if flow.transport == Transport::Udp && is_in_the_open => Way::Open(contact, flow),
+            _ if self.is_usable(&flow) => Way::Open(flow.to_destination(), flow),
+            // It also accepts connections there.
+            Some(contact) => Way::Open(contact, flow),
+            None => Way::Gone { is_outbound },
         }
     }
 
@@ -120,12 +122,17 @@ impl<S: Store> Pcscf<S> {
     }
 }
 
-fn numeric_contact(uri: &str) -> Option<std::net::SocketAddr> {
+/// The place that a device's contact names, if it is on the host at the other end of the device's flow.
+fn contact_at(uri: &str, flow: &Flow) -> Option<Destination> {
     let uri = Uri::parse(uri).ok()?;
-    let ip = match uri.host {
+    let ip: IpAddr = match uri.host {
         Host::V4(ip) => ip.into(),
         Host::V6(ip) => ip.into(),
         Host::Name(_) => return None,
     };
-    Some(std::net::SocketAddr::new(ip, uri.port.unwrap_or(node::topology::DEFAULT_SIP_PORT)))
+    let remote = SocketAddr::new(ip, uri.port.unwrap_or(node::topology::DEFAULT_SIP_PORT));
+    let is_tcp = uri.parameter("transport").is_some_and(|transport| transport.eq_ignore_ascii_case("tcp"));
+    let transport = if is_tcp { Transport::Tcp } else { flow.transport };
+    let local = (transport == flow.transport && transport == Transport::Udp).then_some(flow.local);
+    (ip == flow.remote.ip()).then_some(Destination { transport, remote, local, connection: None })
 }

@@ -166,3 +166,51 @@ fn a_dialog_follows_the_device_to_a_new_connection() {
     let (_, forwarded) = bench.forward(&far, udp(SCSCF));
     assert_eq!(forwarded.destination, new.to_destination());
 }
+
+#[test]
+fn a_device_in_the_open_is_called_where_its_contact_says() {
+    // The Via of the test's requests names 198.51.100.7:5060.
+    for (contact, expected) in [
+        ("<sip:alice@198.51.100.7:5062>", "198.51.100.7:5062"),
+        ("<sip:alice@198.51.100.7>", ALICE),
+        ("<sip:alice@10.0.0.1:5062>", ALICE),
+        ("<sip:alice@203.0.113.66:5062>", ALICE),
+    ] {
+        let mut bench = Bench::new();
+        let path = bench.register("alice", contact, udp(ALICE));
+        let (_, forwarded) = bench.forward(&towards(&path, contact), udp(SCSCF));
+        let destination = forwarded.destination;
+        assert_eq!(destination.remote, expected.parse().expect("an address"), "{contact}");
+        assert_eq!(destination.local, Some(udp(ALICE).local));
+    }
+}
+
+#[test]
+fn a_device_behind_nat_is_called_over_its_flow_whatever_its_contact_says() {
+    // Its public address as a STUN server saw it: right host, wrong port.
+    let contact = "<sip:alice@198.51.100.7:5062>";
+    let mut bench = Bench::new();
+    let flow = udp("198.51.100.7:31337");
+    let path = bench.register("alice", contact, flow);
+    let (_, forwarded) = bench.forward(&towards(&path, contact), udp(SCSCF));
+    assert_eq!(forwarded.destination, flow.to_destination());
+}
+
+#[test]
+fn a_callee_who_answers_from_where_he_listens_is_known_there() {
+    let mut bench = Bench::new();
+    let contact = "<sip:alice@198.51.100.7:5062>";
+    let path = bench.register("alice", contact, udp(ALICE));
+    let (_, forwarded) = bench.forward(&towards(&path, contact), udp(SCSCF));
+    let routes: String =
+        all(&forwarded.message, Name::RecordRoute).iter().map(|route| format!("Route: {route}\n")).collect();
+    let bye = request(
+        "BYE",
+        "sip:bob@198.51.100.8",
+        "sip:alice@ims.example",
+        "<sip:bob@ims.example>;tag=t",
+        &format!("{routes}Route: <sip:192.0.2.3:6060;lr>"),
+    );
+    let (_, forwarded) = bench.forward(&bye, udp("198.51.100.7:5062"));
+    assert_eq!(all(&forwarded.message, Name::Route), ["<sip:192.0.2.3:6060;lr>"]);
+}

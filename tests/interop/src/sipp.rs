@@ -1,0 +1,226 @@
+//! SIPp as a phone, or as a thousand on one socket.
+
+use std::fs::File;
+use std::net::{IpAddr, SocketAddr};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use tempfile::TempDir;
+
+use crate::process::Process;
+use crate::tools::own_file;
+
+/// A SIPp to be run.
+#[derive(Clone, Debug)]
+pub struct Sipp {
+    /// The scenario: a file of `scenarios/`, without its ending.
+    pub scenario: String,
+    /// The P-CSCF.
+    pub remote: SocketAddr,
+    /// SIPp's own address.
+    pub local: SocketAddr,
+    /// `u1`: one UDP socket; `un`: one for each call; `t1`, `tn`: the same over TCP.
+    pub transport: &'static str,
+    /// The injection file's text.
+    pub injection: String,
+    /// How many calls.
+    pub calls: usize,
+    /// How many of them a second.
+    pub rate: f64,
+    /// More options.
+    pub more: Vec<String>,
+}
+
+/// What became of the calls.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Outcome {
+    /// Succeeded.
+    pub successful: u64,
+    /// Failed, for whatever reason.
+    pub failed: u64,
+    /// Repeated messages.
+    pub retransmissions: u64,
+    /// What SIPp did not expect: the first lines of its error log.
+    pub complaint: String,
+}
+
+impl Outcome {
+    /// Fails unless `calls` calls succeeded and none failed.
+    pub fn expect_all(&self, calls: usize) -> Result<()> {
+        ensure!(
+            self.failed == 0 && self.successful == calls as u64,
+            "{} of {calls} succeeded, {} failed\n{}",
+            self.successful,
+            self.failed,
+            self.complaint
+        );
+        Ok(())
+    }
+}
+
+/// A SIPp that runs.
+#[derive(Debug)]
+pub struct Running {
+    process: Process,
+    directory: TempDir,
+    name: String,
+    patience: Duration,
+}
+
+impl Sipp {
+    /// One call of `scenario` after another, at a rate that no test minds.
+    pub fn new(scenario: &str, remote: SocketAddr, local: SocketAddr) -> Sipp {
+        Sipp {
+            scenario: scenario.to_owned(),
+            remote,
+            local,
+            transport: "u1",
+            injection: String::new(),
+            calls: 1,
+            rate: 50.0,
+            more: Vec::new(),
+        }
+    }
+
+    /// Over another transport.
+    pub fn over(mut self, transport: &'static str) -> Sipp {
+        self.transport = transport;
+        self
+    }
+
+    /// With these fields, one call for each line unless `calls` is set after.
+    pub fn with(mut self, injection: String) -> Sipp {
+        self.calls = injection.lines().count().saturating_sub(1).max(1);
+        self.injection = injection;
+        self
+    }
+
+    /// So many calls, so many a second.
+    pub fn at(mut self, calls: usize, rate: f64) -> Sipp {
+        (self.calls, self.rate) = (calls, rate);
+        self
+    }
+
+    /// With one more option.
+    pub fn option(mut self, words: &[&str]) -> Sipp {
+        self.more.extend(words.iter().map(|word| (*word).to_owned()));
+        self
+    }
+
+    /// Runs it to its end.
+    pub fn run(self) -> Result<Outcome> {
+        self.start()?.wait()
+    }
+
+    /// Runs it and demands that every call succeeds.
+    pub fn run_all(self) -> Result<Outcome> {
+        let (calls, name) = (self.calls, self.scenario.clone());
+        let outcome = self.run()?;
+        outcome.expect_all(calls).with_context(|| format!("scenario {name}"))?;
+        Ok(outcome)
+    }
+
+    /// Starts it.
+    pub fn start(self) -> Result<Running> {
+        let directory = tempfile::Builder::new().prefix("evertone-sipp-").tempdir()?;
+        let place = |name: &str| directory.path().join(name);
+        std::fs::write(place("fields.csv"), &self.injection)?;
+        let seconds = (self.calls as f64 / self.rate).ceil() as u64 + 40;
+        let mut command = Command::new("sipp");
+        command
+            .arg(bracketed(self.remote))
+            .arg("-sf")
+            .arg(scenario_file(&self.scenario))
+            .args(["-i", &local_ip(self.local.ip()), "-p", &self.local.port().to_string()])
+            .args(["-t", self.transport, "-m", &self.calls.to_string(), "-r", &self.rate.to_string()])
+            .args(["-l", "100000", "-nostdin", "-fd", "1", "-trace_stat", "-trace_err"])
+            .arg("-stf")
+            .arg(place("statistics.csv"))
+            .arg("-error_file")
+            .arg(place("errors.log"))
+            .args(["-timeout", &format!("{seconds}s"), "-timeout_error", "-recv_timeout", "20000"])
+            .args(&self.more)
+            .current_dir(directory.path())
+            .env("TERM", "xterm")
+            .stdout(File::create(place("screen"))?)
+            .stderr(File::create(place("complaint"))?);
+        if !self.injection.is_empty() {
+            command.arg("-inf").arg(place("fields.csv"));
+        }
+        let process = Process::start("sipp", &mut command)?;
+        Ok(Running { process, directory, name: self.scenario, patience: Duration::from_secs(seconds + 10) })
+    }
+}
+
+impl Running {
+    /// Waits for its end.
+    pub fn wait(mut self) -> Result<Outcome> {
+        self.process.wait_by_reference(self.patience).with_context(|| format!("scenario {}", self.name))?;
+        self.outcome()
+    }
+
+    /// Ends it as a user would (`q`): running calls may finish.
+    pub fn stop(mut self) -> Result<Outcome> {
+        self.process.end(rustix::process::Signal::USR1);
+        self.outcome()
+    }
+
+    /// Its process.
+    pub fn process(&mut self) -> &mut Process {
+        &mut self.process
+    }
+
+    /// What it counted until now.
+    pub fn outcome(&self) -> Result<Outcome> {
+        let place = |name: &str| self.directory.path().join(name);
+        let complaint = [place("errors.log"), place("complaint")]
+            .map(|file| String::from_utf8_lossy(&std::fs::read(file).unwrap_or_default()).into_owned())
+            .concat();
+        let complaint: String = complaint.lines().take(60).collect::<Vec<_>>().join("\n");
+        let Ok(statistics) = std::fs::read_to_string(place("statistics.csv")) else {
+            bail!("SIPp wrote no statistics: {complaint}");
+        };
+        let mut outcome = read_statistics(&statistics).with_context(|| complaint.clone())?;
+        outcome.complaint = complaint;
+        Ok(outcome)
+    }
+}
+
+/// The cumulated values of the last line.
+fn read_statistics(text: &str) -> Result<Outcome> {
+    let mut lines = text.lines().filter(|line| !line.is_empty());
+    let header: Vec<_> = lines.next().context("statistics without a header")?.split(';').collect();
+    let last: Vec<_> = lines.next_back().context("statistics without a line")?.split(';').collect();
+    let value = |name: &str| -> Result<u64> {
+        let column = header.iter().position(|column| *column == name);
+        let cell = column.and_then(|column| last.get(column)).with_context(|| format!("no column {name}"))?;
+        cell.parse().with_context(|| format!("column {name} holds {cell:?}"))
+    };
+    Ok(Outcome {
+        successful: value("SuccessfulCall(C)")?,
+        failed: value("FailedCall(C)")?,
+        retransmissions: value("Retransmissions(C)")?,
+        complaint: String::new(),
+    })
+}
+
+fn scenario_file(name: &str) -> PathBuf {
+    match Path::new(name).is_absolute() {
+        true => PathBuf::from(name),
+        false => own_file(&format!("scenarios/{name}.xml")),
+    }
+}
+
+fn bracketed(address: SocketAddr) -> String {
+    address.to_string()
+}
+
+/// SIPp wants an IPv6 address in brackets.
+fn local_ip(address: IpAddr) -> String {
+    match address {
+        IpAddr::V4(ip) => ip.to_string(),
+        IpAddr::V6(ip) => format!("[{ip}]"),
+    }
+}

@@ -1,0 +1,62 @@
+//! SIP by hand, for what no phone would say.
+
+use std::net::{SocketAddr, UdpSocket};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result};
+
+/// A UDP socket with a peer.
+#[derive(Debug)]
+pub struct Datagrams {
+    socket: UdpSocket,
+}
+
+impl Datagrams {
+    /// From `local` (port 0: any) to `remote`.
+    pub fn open(local: SocketAddr, remote: SocketAddr) -> Result<Datagrams> {
+        let socket = UdpSocket::bind(local).with_context(|| format!("{local} cannot be used"))?;
+        socket.connect(remote)?;
+        Ok(Datagrams { socket })
+    }
+
+    /// Our address.
+    pub fn local(&self) -> Result<SocketAddr> {
+        Ok(self.socket.local_addr()?)
+    }
+
+    /// Sends.
+    pub fn send(&self, bytes: &[u8]) -> Result<()> {
+        self.socket.send(bytes).map(drop).context("the datagram cannot be sent")
+    }
+
+    /// The next datagram within `patience`.
+    pub fn receive(&self, patience: Duration) -> Option<String> {
+        let mut buffer = vec![0; 65_535];
+        let end = Instant::now() + patience;
+        while let Some(left) = end.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+            self.socket.set_read_timeout(Some(left)).ok()?;
+            // A refused earlier datagram is reported here once: the core may just be starting again.
+            if let Ok(length) = self.socket.recv(&mut buffer) {
+                return Some(String::from_utf8_lossy(&buffer[..length]).into_owned());
+            }
+        }
+        None
+    }
+
+    /// The status of the next final response within `patience`; `None`: silence.
+    pub fn final_status(&self, patience: Duration) -> Option<u16> {
+        let end = Instant::now() + patience;
+        loop {
+            let left = end.checked_duration_since(Instant::now())?;
+            let status = status_of(&self.receive(left)?);
+            if let Some(status) = status.filter(|status| *status >= 200) {
+                return Some(status);
+            }
+        }
+    }
+}
+
+/// The status code of a response; `None` for a request.
+pub fn status_of(message: &str) -> Option<u16> {
+    message.strip_prefix("SIP/2.0 ")?.get(..3)?.parse().ok()
+}

@@ -1,5 +1,6 @@
 //! `evertone trace`: what happened to a subscriber or in a call, as one ladder across all functions.
 
+use std::collections::BTreeSet;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -8,7 +9,7 @@ use node::config::{Config, FunctionKind};
 
 use super::context::Context;
 use crate::http;
-use crate::ladder::{Addresses, Story, Told, stories};
+use crate::ladder::{Addresses, Story, Told, identity_core, stories};
 
 /// Explain what happened.
 #[derive(Debug, clap::Args)]
@@ -26,16 +27,14 @@ const PATIENCE: Duration = Duration::from_secs(10);
 
 /// Runs the verb.
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
-    let mut records = Vec::new();
-    let mut silent = Vec::new();
-    let path = format!("/trace?key={}", http::percent_encoded(&arguments.key));
+    let (mut records, mut silent) = (Vec::new(), Vec::new());
     for kind in FunctionKind::ALL {
-        match http::get(&context.places.admin_socket(kind), &path, PATIENCE).await {
-            Ok(answer) if answer.is_success() => records.push((kind, answer.json::<Vec<Told>>()?)),
-            Ok(answer) => silent.push(format!("{}: {}", kind.as_str(), answer.text())),
-            Err(error) => silent.push(format!("{}: {error}", kind.as_str())),
+        match ask(context, kind, &arguments.key).await {
+            Ok(told) => records.push((kind, told)),
+            Err(reason) => silent.push(format!("{}: {reason}", kind.as_str())),
         }
     }
+    add_other_identities(context, &arguments.key, &mut records).await;
     if records.is_empty() {
         bail!("no function answers: `{} status` shows how the core is", context.command());
     }
@@ -57,6 +56,34 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         eprintln!("incomplete: {reason}");
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn ask(context: &Context, kind: FunctionKind, key: &str) -> Result<Vec<Told>, String> {
+    let path = format!("/trace?key={}", http::percent_encoded(key));
+    match http::get(&context.places.admin_socket(kind), &path, PATIENCE).await {
+        Ok(answer) if answer.is_success() => answer.json().map_err(|error| error.to_string()),
+        Ok(answer) => Err(answer.text()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+/// So many others are looked up in the HSS.
+const OTHERS_MAX: usize = 16;
+
+/// The HSS knows no calls: what it did for the other side of one is asked for by that side's identity.
+async fn add_other_identities(context: &Context, key: &str, records: &mut [(FunctionKind, Vec<Told>)]) {
+    let all = records.iter().flat_map(|(_, told)| told);
+    let mut others: BTreeSet<String> =
+        all.flat_map(|told| [&told.from, &told.to]).map(|text| identity_core(text).to_owned()).collect();
+    others.remove(identity_core(key));
+    others.remove("");
+    let Some((_, of_hss)) = records.iter_mut().find(|(kind, _)| *kind == FunctionKind::Hss) else { return };
+    for other in others.iter().take(OTHERS_MAX) {
+        // Without it the ladder has gaps at the HSS, and they show.
+        let told = ask(context, FunctionKind::Hss, other).await.unwrap_or_default();
+        let fresh: Vec<Told> = told.into_iter().filter(|told| !of_hss.contains(told)).collect();
+        of_hss.extend(fresh);
+    }
 }
 
 /// Where the functions listen, from their own configuration.

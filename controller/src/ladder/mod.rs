@@ -214,7 +214,12 @@ fn group(arrows: Vec<Arrow>) -> Vec<Story> {
     for arrow in arrows {
         let call_id = match arrow.is_diameter() {
             false => arrow.told.call_id.clone(),
-            true => call_of_diameter(&arrow, &stories, &last_at),
+            true => match call_of_diameter(&arrow, &stories, &last_at) {
+                Some(call_id) => call_id,
+                // What the HSS begins has no call; anything else belongs to an exchange that was not asked for.
+                None if matches!(arrow.method(), "RTR" | "RTA" | "PPR" | "PPA") => String::new(),
+                None => continue,
+            },
         };
         if let (Party::Function(kind), false) = (&arrow.to, arrow.is_diameter()) {
             last_at.insert(*kind, call_id.clone());
@@ -227,33 +232,50 @@ fn group(arrows: Vec<Arrow>) -> Vec<Story> {
     stories
 }
 
-/// Diameter names no call: it belongs to the newest one that names the same identity, of those that the function has
-/// just worked on if possible.
-fn call_of_diameter(arrow: &Arrow, stories: &[Story], last_at: &BTreeMap<FunctionKind, String>) -> String {
-    let core = |identity: &str| {
-        identity
-            .trim_start_matches("sip:")
-            .trim_start_matches("tel:")
-            .split(';')
-            .next()
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let identities = [core(&arrow.told.public_identity), core(&arrow.told.private_identity)];
-    let names = |story: &&Story| {
-        story.arrows.first().is_some_and(|first| {
-            let text = format!("{} {} {}", first.told.from, first.told.to, first.told.summary);
-            identities.iter().any(|identity| !identity.is_empty() && text.contains(identity.as_str()))
-        })
-    };
-    let of_function = |party: &Party| match party {
-        Party::Function(kind) => last_at.get(kind).cloned(),
+/// How long after a SIP message a Diameter message may still belong to it: longer than any transaction.
+const DIAMETER_AFTER_MICROS: u64 = 32_000_000;
+
+/// Diameter names no call: it belongs to an exchange that would cause it, that names its identity and is recent; the one
+/// that the function has just worked on, if it is among these.
+fn call_of_diameter(
+    arrow: &Arrow,
+    stories: &[Story],
+    last_at: &BTreeMap<FunctionKind, String>,
+) -> Option<String> {
+    let latest = [&arrow.from, &arrow.to].into_iter().find_map(|party| match party {
+        Party::Function(kind) => last_at.get(kind),
         Party::Device(_) => None,
-    };
-    let latest = [&arrow.from, &arrow.to].into_iter().find_map(of_function);
-    let story = stories.iter().filter(names).find(|story| Some(&story.call_id) == latest.as_ref());
-    let story = story.or_else(|| stories.iter().rev().find(|story| names(story)));
-    story.map(|story| story.call_id.clone()).or(latest).unwrap_or_default()
+    });
+    let fits: Vec<&Story> = stories.iter().filter(|story| story.causes(arrow)).collect();
+    let story = fits.iter().find(|story| Some(&story.call_id) == latest).or(fits.last());
+    story.map(|story| story.call_id.clone())
+}
+
+impl Story {
+    fn causes(&self, diameter: &Arrow) -> bool {
+        let (Some(first), Some(last)) = (self.arrows.first(), self.arrows.last()) else { return false };
+        let is_registration = first.method() == "REGISTER";
+        let is_cause = match diameter.method() {
+            "UAR" | "UAA" => is_registration,
+            "LIR" | "LIA" => !is_registration,
+            "MAR" | "MAA" | "SAR" | "SAA" => true,
+            _ => false,
+        };
+        let is_recent = diameter.micros.saturating_sub(last.micros) <= DIAMETER_AFTER_MICROS;
+        let named = format!("{} {} {}", first.told.from, first.told.to, first.told.summary);
+        let told = &diameter.told;
+        let is_named = [&told.public_identity, &told.private_identity].iter().any(|identity| {
+            let core = identity_core(identity);
+            !core.is_empty() && named.contains(core)
+        });
+        is_cause && is_recent && is_named
+    }
+}
+
+/// `user@host` or the number of a URI or an address with one, without scheme and parameters.
+pub fn identity_core(identity: &str) -> &str {
+    let uri = draw::address(identity);
+    ["sip:", "sips:", "tel:"].iter().find_map(|scheme| uri.strip_prefix(scheme)).unwrap_or(uri)
 }
 
 #[cfg(test)]

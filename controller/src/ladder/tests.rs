@@ -158,3 +158,24 @@ fn a_function_that_sends_to_itself_is_drawn() {
     assert!(!stories[0].arrows[0].is_lost);
     assert!(stories[0].draw().contains("│↺ REGISTER"), "{}", stories[0].draw());
 }
+
+#[test]
+fn diameter_of_another_exchange_stays_out() {
+    let mut records = challenge();
+    let eve = |mut told: Told| {
+        told.public_identity = "sip:eve@a.b".into();
+        told
+    };
+    records[1].1.push(eve(cx(600, "sent", "hss.a.b", "UAR")));
+    records[1].1.push(cx(700, "sent", "hss.a.b", "LIR"));
+    let before = stories(&challenge(), &addresses());
+    assert_eq!(stories(&records, &addresses()), before, "neither another user's nor another procedure's");
+}
+
+#[test]
+fn what_the_hss_begins_is_a_story_of_its_own() {
+    let records =
+        [(Hss, vec![cx(0, "sent", "scscf.a.b", "RTR")]), (Scscf, vec![cx(5, "received", "hss.a.b", "RTR")])];
+    let stories = stories(&records, &addresses());
+    assert!(stories[0].draw().contains("the operator ends the registration"), "{}", stories[0].draw());
+}

@@ -1,8 +1,8 @@
-//! Telling the HSS before a registration changes: SAR (TS 24.229 §5.4.1.2, TS 29.228 §6.1.2). What its answer does stands in
-//! [`crate::assigned`].
+//! Telling the HSS before a registration changes: SAR (TS 24.229 §5.4.1.2, TS 29.228 §6.1.2). What its answer does
+//! stands in [`crate::assigned`].
 //!
-//! There is one assignment at a time for each private identity: each SAR carries the restoration data of all contacts, so
-//! two at once could end with the HSS remembering only one of two devices.
+//! There is one assignment at a time for each private identity: each SAR carries the restoration data of all
+//! contacts, so two at once could end with the HSS remembering only one of two devices.
 
 use std::collections::VecDeque;
 

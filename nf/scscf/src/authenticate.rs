@@ -1,8 +1,9 @@
 //! Proving who registers: challenges by AKA and by digest, and the check of what comes back (TS 24.229 §5.4.1.2,
 //! RFC 3310, RFC 7616).
 //!
-//! A vector is stored before its 401 leaves, so that no answer can come too early. A nonce is good for one AKA answer; a
-//! digest nonce stays good for refreshes as long as its nonce count grows. Three wrong answers in a row end in 403.
+//! A vector is stored before its 401 leaves, so that no answer can come too early. A nonce is good for one AKA
+//! answer; a digest nonce stays good for refreshes as long as its nonce count grows. Three wrong answers in a row end
+//! in 403.
 
 use clock::Instant;
 use diameter::cx::{self, ServerAssignmentType};

@@ -19,7 +19,8 @@ use crate::text::Text;
 
 /// Most challenges at once; at the bound, REGISTER gets 503. Room for 10^5 devices and a storm on top.
 const CHALLENGES_MAX: usize = 300_000;
-/// Most challenges of one private identity; the one more pushes out the smallest nonce, which is random for all purposes.
+/// Most challenges of one private identity; the one more pushes out the smallest nonce, which is random for all
+/// purposes.
 const CHALLENGES_OF_ONE_MAX: usize = 8;
 
 /// Which challenge.
@@ -73,8 +74,9 @@ pub(crate) enum Checked {
 }
 
 impl Challenge {
-    /// Makes the challenge for a vector, and what goes into the 401. `random` is fresh and unguessable: the nonce of a digest.
-    /// `stale_answer`: credentials for an older nonce; if they fit the secret, the device is told that only the nonce was old.
+    /// Makes the challenge for a vector, and what goes into the 401. `random` is fresh and unguessable: the nonce of
+    /// a digest. `stale_answer`: credentials for an older nonce; if they fit the secret, the device is told that only
+    /// the nonce was old.
     pub(crate) fn ask(
         vector: AuthenticationVector,
         home_domain: &str,

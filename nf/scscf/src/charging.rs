@@ -45,7 +45,8 @@ pub(crate) fn function_addresses(charging: &ChargingInformation) -> Option<Strin
     (!parts.is_empty()).then(|| parts.join(";"))
 }
 
-/// A `gen-value` of RFC 3261 §25.1: quoted unless it is a token or a host (a Diameter URI such as `aaa://…` is neither).
+/// A `gen-value` of RFC 3261 §25.1: quoted unless it is a token or a host (a Diameter URI such as `aaa://…` is
+/// neither).
 fn generic_value(text: &str) -> String {
     let is_plain = |byte: u8| byte.is_ascii_alphanumeric() || b"-.!%*_+`'~[]:".contains(&byte);
     if !text.is_empty() && text.bytes().all(is_plain) && !text.contains("://") {

@@ -118,7 +118,8 @@ impl Contact {
         })
     }
 
-    /// Do both stand for the same device and flow? By instance (and reg-id, RFC 5626 §6), else by URI (RFC 3261 §19.1.4).
+    /// Do both stand for the same device and flow? By instance (and reg-id, RFC 5626 §6), else by URI (RFC 3261
+    /// §19.1.4).
     pub fn is_same_binding(&self, value: &str) -> bool {
         let (Some(mine), Some(other)) = (NameAddress::parse(&self.value), NameAddress::parse(value)) else {
             return false;

@@ -99,7 +99,8 @@ impl Scscf {
             cx::Request::PushProfile(request) => {
                 cx::Answer::PushProfile(cx::PushProfileAnswer { result: self.on_push_profile(now, &request) })
             }
-            // The other four are the HSS's to answer; the shell lets none through, and there is no answer type for them here.
+            // The other four are the HSS's to answer; the shell lets none through, and there is no answer type for
+            // them here.
             cx::Request::UserAuthorization(_) => cx::Answer::UserAuthorization(cx::UserAuthorizationAnswer {
                 result: ResultCode::UNABLE_TO_COMPLY,
                 server_name: None,
@@ -130,8 +131,8 @@ impl Scscf {
         self.output.push_back(Decision::Answer { key, answer });
     }
 
-    /// RTR: the contacts go, subscribers are told, then the HSS (TS 24.229 §5.4.1.5, TS 29.228 §6.1.3). An unknown user is a
-    /// success too: what the HSS wants is the case.
+    /// RTR: the contacts go, subscribers are told, then the HSS (TS 24.229 §5.4.1.5, TS 29.228 §6.1.3). An unknown
+    /// user is a success too: what the HSS wants is the case.
     fn on_registration_termination(
         &mut self,
         now: Instant,
@@ -168,8 +169,8 @@ impl Scscf {
         cx::RegistrationTerminationAnswer { result: ResultCode::SUCCESS, associated_identities: Vec::new() }
     }
 
-    /// PPR: the profile and the charging addresses are replaced (TS 29.228 §6.2.2). Whatever changed, a digest nonce made of an
-    /// older password must not outlive it.
+    /// PPR: the profile and the charging addresses are replaced (TS 29.228 §6.2.2). Whatever changed, a digest nonce
+    /// made of an older password must not outlive it.
     fn on_push_profile(&mut self, now: Instant, request: &cx::PushProfileRequest) -> ResultCode {
         let charging = request.charging.as_ref().and_then(charging::function_addresses).map(Text::from);
         let sets = self.registrar.sets_of(&request.private_identity);

@@ -62,7 +62,8 @@ fn date(wall: clock::WallTime) -> String {
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let seconds = wall.0 / 1_000_000;
     let (days, rest) = (seconds / 86_400, seconds % 86_400);
-    // Days to a civil date, counted in 400-year eras from 0000-03-01 (Howard Hinnant, "chrono-compatible date algorithms").
+    // Days to a civil date, counted in 400-year eras from 0000-03-01 (Howard Hinnant, "chrono-compatible date
+    // algorithms").
     let shifted = days + 719_468;
     let (era, day_of_era) = (shifted / 146_097, shifted % 146_097);
     let year_of_era = (day_of_era - day_of_era / 1_460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;

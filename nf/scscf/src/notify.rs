@@ -1,7 +1,7 @@
 //! What subscribers to the reg event package are told, and when: NOTIFY (RFC 3680, RFC 6665, TS 24.229 §5.4.2.1.2).
 //!
-//! Each subscriber hears at most once in 5 s, but for the last word. Documents carry full state, so that a lost one harms
-//! nobody.
+//! Each subscriber hears at most once in 5 s, but for the last word. Documents carry full state, so that a lost one
+//! harms nobody.
 
 use clock::{Duration, Instant};
 use node::{ClientKey, Decision};
@@ -72,8 +72,8 @@ impl Scscf {
         self.output.push_back(Decision::Send { client, request: draft, destination });
     }
 
-    /// The answer to a NOTIFY. Whoever does not take it does not want more (RFC 6665 §4.2.2); no NOTIFY carries Retry-After
-    /// semantics here, because the next change brings full state anyway.
+    /// The answer to a NOTIFY. Whoever does not take it does not want more (RFC 6665 §4.2.2); no NOTIFY carries
+    /// Retry-After semantics here, because the next change brings full state anyway.
     pub(crate) fn handle_notify_response(&mut self, now: Instant, client: ClientKey, response: &Message) {
         if response.status() < 200 {
             return;

@@ -68,8 +68,8 @@ impl Scscf {
         };
         draft.remove(Name::PChargingFunctionAddresses);
         match addresses {
-            // Only inside the own network (RFC 7315 §5.6): another operator has no business with our charging functions,
-            // nor with where our user is.
+            // Only inside the own network (RFC 7315 §5.6): another operator has no business with our charging
+            // functions, nor with where our user is.
             Some(addresses) if is_home => draft.push_back(Name::PChargingFunctionAddresses, &*addresses),
             Some(_) | None if is_home => {}
             _ => draft.remove(Name::PAccessNetworkInfo),
@@ -82,8 +82,8 @@ impl Scscf {
     /// Where a request for `uri` goes, and whether that is our own network.
     fn next_network(&self, uri: &str) -> Result<(Destination, bool), (u16, &'static str)> {
         let parsed = Uri::parse(uri).map_err(|_| (400, "Malformed URI"))?;
-        // There is no ENUM: a telephone number belongs to a user of ours or to nobody (spec 5.3: failure 404). A number at
-        // another domain is that domain's to understand (RFC 3261 §19.1.6).
+        // There is no ENUM: a telephone number belongs to a user of ours or to nobody (spec 5.3: failure 404). A
+        // number at another domain is that domain's to understand (RFC 3261 §19.1.6).
         if parsed.scheme == Scheme::Tel || self.own.is_home(&parsed) {
             return self.own.icscf.map(|icscf| (icscf, true)).ok_or((503, "Service Unavailable"));
         }

@@ -1,5 +1,5 @@
-//! Subscriptions to the reg event package: SUBSCRIBE (RFC 6665, RFC 3680, TS 24.229 §5.4.2.1.1). What subscribers are told
-//! stands in [`crate::notify`].
+//! Subscriptions to the reg event package: SUBSCRIBE (RFC 6665, RFC 3680, TS 24.229 §5.4.2.1.1). What subscribers are
+//! told stands in [`crate::notify`].
 //!
 //! Who may watch: the user's own identities, and the P-CSCFs in the Path of a contact.
 

@@ -1,7 +1,8 @@
 //! Who is registered: implicit registration sets, their contacts, and when contacts expire.
 //!
-//! The unit is the *set*: the public identities that the HSS registers together (TS 23.228 §4.3.3.4), with the contacts of
-//! all private identities that share it. A set lives as long as it has a contact. State only: nothing here sends anything.
+//! The unit is the *set*: the public identities that the HSS registers together (TS 23.228 §4.3.3.4), with the
+//! contacts of all private identities that share it. A set lives as long as it has a contact. State only: nothing
+//! here sends anything.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -221,8 +222,8 @@ impl Registrar {
         self.sets.range(from..).map(|(id, set)| (*id, set))
     }
 
-    /// Puts the identities and charging addresses of a profile in place: into the set that has one of its identities, else
-    /// into a new one. An identity that belonged to another set moves.
+    /// Puts the identities and charging addresses of a profile in place: into the set that has one of its identities,
+    /// else into a new one. An identity that belonged to another set moves.
     pub(crate) fn put_profile(&mut self, identities: Vec<Identity>, charging: Option<Text>) -> SetId {
         let known = identities.iter().find_map(|identity| self.find(&identity.uri));
         let id = known.unwrap_or_else(|| {

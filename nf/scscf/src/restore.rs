@@ -1,5 +1,5 @@
-//! Restoration (TS 23.380 §4.3, spec 4.6 GPP-R1 and R2): what the HSS keeps for us, and how a user who is not known here,
-//! say after a restart, is brought back without disturbing the device.
+//! Restoration (TS 23.380 §4.3, spec 4.6 GPP-R1 and R2): what the HSS keeps for us, and how a user who is not known
+//! here, say after a restart, is brought back without disturbing the device.
 
 use clock::{Instant, WallOrigin};
 use diameter::cx::{self, RestorationInfo, ScscfRestorationInfo, ServerAssignmentType, SubscriptionInfo};
@@ -16,8 +16,8 @@ use crate::{Scscf, Timer, Waiting, charging, profile};
 /// Most contacts that are taken back for one set.
 const CONTACTS_MAX: usize = 32;
 
-/// The second since 1970 from which CSeq and version of restored subscriptions count (2023-11-14): it leaves them below 2³¹,
-/// as RFC 3261 §8.1.1.5 demands, for decades.
+/// The second since 1970 from which CSeq and version of restored subscriptions count (2023-11-14): it leaves them
+/// below 2³¹, as RFC 3261 §8.1.1.5 demands, for decades.
 const NUMBERS_SINCE: u64 = 1_700_000_000;
 
 /// What a user who was not known here is wanted for.
@@ -78,9 +78,9 @@ pub(crate) fn to_hss(
 }
 
 impl Scscf {
-    /// Asks the HSS for a user. NO_ASSIGNMENT in both roles: it changes nothing at the HSS, and is refused there when this
-    /// server is not the user's. UNREGISTERED_USER would claim the user for services that an unregistered user gets, and
-    /// there are none.
+    /// Asks the HSS for a user. NO_ASSIGNMENT in both roles: it changes nothing at the HSS, and is refused there when
+    /// this server is not the user's. UNREGISTERED_USER would claim the user for services that an unregistered user
+    /// gets, and there are none.
     pub(crate) fn bring_back(&mut self, interrupted: Interrupted) {
         let request = cx::Request::ServerAssignment(cx::ServerAssignmentRequest {
             private_identity: None,
@@ -175,9 +175,10 @@ impl Scscf {
         }
     }
 
-    /// A device's subscription that the HSS kept. Its length, version and CSeq are not among what Cx keeps: it lasts as long
-    /// as its contact, and the numbers go on from the wall clock's seconds, which no earlier process can have reached by
-    /// counting (RFC 3261 §12.2.1.1 and RFC 3680 §5.1 ask for growth, not for steps of one, when state is full).
+    /// A device's subscription that the HSS kept. Its length, version and CSeq are not among what Cx keeps: it lasts
+    /// as long as its contact, and the numbers go on from the wall clock's seconds, which no earlier process can have
+    /// reached by counting (RFC 3261 §12.2.1.1 and RFC 3680 §5.1 ask for growth, not for steps of one, when state is
+    /// full).
     pub(crate) fn take_subscription(
         &mut self,
         now: Instant,

@@ -1,5 +1,5 @@
-//! What a request other than REGISTER is: a user's new request, a request for a user, one inside a dialog, or one for this
-//! server; and what happens to the responses of those that were forwarded (RFC 3261 §16, TS 24.229 §5.4.3).
+//! What a request other than REGISTER is: a user's new request, a request for a user, one inside a dialog, or one for
+//! this server; and what happens to the responses of those that were forwarded (RFC 3261 §16, TS 24.229 §5.4.3).
 
 use clock::Instant;
 use node::{Decision, Origin, ServerKey, forward};
@@ -194,8 +194,8 @@ impl Scscf {
                     );
                 }
                 if origin == Origin::Unreachable {
-                    // The user cannot be reached now, but the server can: no reason for others to avoid it (RFC 3261 §16.7
-                    // step 6 on 503).
+                    // The user cannot be reached now, but the server can: no reason for others to avoid it (RFC 3261
+                    // §16.7 step 6 on 503).
                     draft.set_status(480, "Temporarily Unavailable");
                 }
             }
@@ -205,8 +205,8 @@ impl Scscf {
     }
 }
 
-/// The `tel` URI of a global number in the user part of a SIP URI (TS 24.229 §5.3.2.1): the I-CSCF asks the HSS for it when
-/// the SIP URI is unknown, and leaves the Request-URI as it is.
+/// The `tel` URI of a global number in the user part of a SIP URI (TS 24.229 §5.3.2.1): the I-CSCF asks the HSS for
+/// it when the SIP URI is unknown, and leaves the Request-URI as it is.
 fn number_of(uri: &Uri<'_>) -> Option<Text> {
     let user = uri.user.filter(|user| user.starts_with('+') && uri.scheme != Scheme::Tel)?;
     let number = format!("tel:{user}");

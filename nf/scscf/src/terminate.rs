@@ -94,8 +94,8 @@ impl Scscf {
     }
 }
 
-/// The contacts to try in parallel: of each device (instance) the flow registered last, since a device must not get the same
-/// request over two flows (RFC 5626 §6).
+/// The contacts to try in parallel: of each device (instance) the flow registered last, since a device must not get
+/// the same request over two flows (RFC 5626 §6).
 fn targets(set: &RegistrationSet, now: Instant) -> impl Iterator<Item = &Contact> {
     let mut seen = BTreeSet::new();
     let mut chosen: Vec<&Contact> = set

@@ -1,4 +1,5 @@
-//! Shared text: one allocation for what many places name (a private identity, a Path), and serialisable as a plain string.
+//! Shared text: one allocation for what many places name (a private identity, a Path), and serialisable as a plain
+//! string.
 
 use std::borrow::Borrow;
 use std::fmt;

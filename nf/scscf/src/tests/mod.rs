@@ -1,4 +1,5 @@
-//! A home network around one S-CSCF: an HSS that answers at once, devices that answer challenges, and a record of what left.
+//! A home network around one S-CSCF: an HSS that answers at once, devices that answer challenges, and a record of
+//! what left.
 
 mod calls;
 mod operator;

@@ -119,7 +119,8 @@ async fn start_controller(context: &Context) -> Result<()> {
     let mut child = command.spawn().context("the controller cannot be started")?;
     let begun = Instant::now();
     while !matches!(status(context).await, Ok(Some(_))) {
-        if let Some(end) = child.try_wait()? {
+        // Where another one was quicker (systemd's, say), ours ends and that one answers in a moment.
+        if let (Some(end), None) = (child.try_wait()?, holder(&context.places)) {
             let words = cloud::local::last_words(&log_file, offset).unwrap_or_else(|| end.to_string());
             bail!("the controller ended at once: {words}");
         }

@@ -1,8 +1,9 @@
 //! What every verb needs to know: where the core lives, where its binaries are, how this program is called.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
+use node::config::FunctionKind;
 use plan::names::Places;
 
 use crate::controller::Options;
@@ -30,10 +31,19 @@ impl Context {
             }
             None => {
                 let own = std::env::current_exe().context("this program does not know where it lies")?;
-                own.parent().context("this program lies nowhere")?.to_owned()
+                let beside = own.parent().context("this program lies nowhere")?.to_owned();
+                if has_binaries(&beside) { beside } else { binaries_used_last(&places).unwrap_or(beside) }
             }
         };
         Ok(Context { places, binaries, chosen })
+    }
+
+    /// Keeps the binaries' directory for the next call, which may not name it.
+    pub fn remember_binaries(&self) -> Result<()> {
+        Ok(cloud::local::write_private(
+            &binaries_file(&self.places),
+            &format!("{}\n", self.binaries.display()),
+        )?)
     }
 
     /// How to start a controller.
@@ -52,4 +62,17 @@ impl Context {
             _ => program.to_owned(),
         }
     }
+}
+
+fn has_binaries(directory: &Path) -> bool {
+    directory.join(FunctionKind::Hss.as_str()).is_file()
+}
+
+fn binaries_file(places: &Places) -> PathBuf {
+    places.state_directory.join("binaries")
+}
+
+fn binaries_used_last(places: &Places) -> Option<PathBuf> {
+    let text = std::fs::read_to_string(binaries_file(places)).ok()?;
+    Some(PathBuf::from(text.trim())).filter(|directory| has_binaries(directory))
 }

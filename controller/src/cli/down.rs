@@ -85,7 +85,7 @@ fn purge(context: &Context) -> Result<()> {
     for name in ours.iter().map(|name| directory.join(name)).filter(|path| path.is_dir()) {
         std::fs::remove_dir_all(&name).with_context(|| format!("cannot remove {}", name.display()))?;
     }
-    for name in ["core.yaml", "generation", "history.json"] {
+    for name in ["core.yaml", "generation", "history.json", "binaries"] {
         let _ = std::fs::remove_file(directory.join(name));
     }
     match std::fs::remove_dir(directory) {

@@ -19,6 +19,9 @@ pub struct Arguments {
     /// Go on as it grows.
     #[arg(short, long)]
     follow: bool,
+    /// As they were written, one JSON object a line, instead of for people.
+    #[arg(long)]
+    raw: bool,
     /// How many lines of each to begin with.
     #[arg(short = 'n', long, value_name = "N", default_value_t = 50)]
     lines: usize,
@@ -52,13 +55,13 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         log.position = length.saturating_sub(TAIL_BYTES_MAX);
         let lines = log.read();
         let skip = lines.len().saturating_sub(arguments.lines);
-        log.print(&lines[skip..], has_prefix)?;
+        log.print(&lines[skip..], has_prefix, arguments.raw)?;
     }
     while arguments.follow {
         tokio::time::sleep(Duration::from_millis(200)).await;
         for log in &mut logs {
             let lines = log.read();
-            log.print(&lines, has_prefix)?;
+            log.print(&lines, has_prefix, arguments.raw)?;
         }
     }
     Ok(ExitCode::SUCCESS)
@@ -84,9 +87,10 @@ impl Log {
         String::from_utf8_lossy(&whole).lines().map(str::to_owned).collect()
     }
 
-    fn print(&self, lines: &[String], has_prefix: bool) -> Result<()> {
+    fn print(&self, lines: &[String], has_prefix: bool, is_raw: bool) -> Result<()> {
         let mut out = std::io::stdout().lock();
         for line in lines {
+            let line = if is_raw { line.clone() } else { for_people(line) };
             // A reader like `head` may have gone.
             let written = match has_prefix {
                 true => writeln!(out, "{:<10} {line}", self.name),
@@ -97,5 +101,37 @@ impl Log {
             }
         }
         Ok(())
+    }
+}
+
+/// A structured line as time, level, message and the rest; any other line as it is.
+fn for_people(line: &str) -> String {
+    let Ok(serde_json::Value::Object(mut fields)) = serde_json::from_str(line) else {
+        return line.to_owned();
+    };
+    let mut take = |name: &str| match fields.remove(name) {
+        Some(serde_json::Value::String(text)) => text,
+        Some(other) => other.to_string(),
+        None => String::new(),
+    };
+    let (time, level, message) = (take("timestamp"), take("level"), take("message"));
+    take("target");
+    let rest: String = fields
+        .iter()
+        .map(|(name, value)| match value {
+            serde_json::Value::String(text) => format!(" {name}={text}"),
+            other => format!(" {name}={other}"),
+        })
+        .collect();
+    format!("{time} {level:<5} {message}{rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_structured_line_is_turned_into_words() {
+        let line = r#"{"timestamp":"T","level":"INFO","message":"Diameter peer up","peer":"hss.a.b","target":"host::log"}"#;
+        assert_eq!(super::for_people(line), "T INFO  Diameter peer up peer=hss.a.b");
+        assert_eq!(super::for_people("hss: cannot listen"), "hss: cannot listen");
     }
 }

@@ -36,6 +36,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
     if let Err(mistakes) = watch::validate(&file, &text, &inputs) {
         bail!("{mistakes}");
     }
+    context.remember_binaries()?;
     if !arguments.foreground {
         let has_started = api::ensure_controller(context).await?;
         return bring_up(context, &file, &text, &arguments, has_started).await;

@@ -57,14 +57,16 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         let skip = lines.len().saturating_sub(arguments.lines);
         log.print(&lines[skip..], has_prefix, arguments.raw)?;
     }
-    while arguments.follow {
+    if !arguments.follow {
+        return Ok(ExitCode::SUCCESS);
+    }
+    loop {
         tokio::time::sleep(Duration::from_millis(200)).await;
         for log in &mut logs {
             let lines = log.read();
             log.print(&lines, has_prefix, arguments.raw)?;
         }
     }
-    Ok(ExitCode::SUCCESS)
 }
 
 impl Log {

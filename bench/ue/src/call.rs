@@ -24,6 +24,8 @@ pub(crate) struct Call {
     cseq: u32,
     /// The INVITE: sent by the caller, received by the callee.
     invite: Bytes,
+    /// Hang up as soon as that is possible: the user has put the receiver down.
+    is_unwanted: bool,
     state: State,
 }
 
@@ -85,6 +87,7 @@ impl Device {
             route: Vec::new(),
             cseq: 1,
             invite: bytes.clone(),
+            is_unwanted: false,
             state: State::Calling { has_provisional: false, is_cancel_wanted: false, answered_rseq: 0 },
         };
         self.calls.insert(call_id.clone(), call);
@@ -96,6 +99,7 @@ impl Device {
     /// Ends a call: BYE when it is up, CANCEL when it is not answered yet.
     pub fn hang_up(&mut self, now: Instant, call_id: &str) {
         let Some(call) = self.calls.get_mut(call_id) else { return };
+        call.is_unwanted = true;
         match &mut call.state {
             State::Calling { has_provisional: false, is_cancel_wanted, .. } => *is_cancel_wanted = true,
             State::Calling { .. } => self.send_cancel(now, call_id),
@@ -190,7 +194,15 @@ impl Device {
                 call.state = State::Up { ack: None };
                 self.report(Report::Answered { call: call_id.clone(), at: now });
                 self.acknowledge(&call_id, response);
+                self.release_if_unwanted(now, &call_id);
             }
+        }
+    }
+
+    /// A 200 that crossed a CANCEL, or an ACK after the callee hung up: the call is up, and goes down by BYE.
+    fn release_if_unwanted(&mut self, now: Instant, call_id: &str) {
+        if self.calls.get(call_id).is_some_and(|call| call.is_unwanted) {
+            self.hang_up(now, call_id);
         }
     }
 
@@ -330,6 +342,7 @@ impl Device {
         if *is_success {
             call.state = State::Up { ack: None };
             self.report(Report::Acknowledged { call: call_id.clone(), at: now });
+            self.release_if_unwanted(now, &call_id);
         } else {
             self.calls.remove(&call_id);
         }
@@ -377,6 +390,7 @@ impl Call {
             route: invite.values(Name::RecordRoute).map(str::to_owned).collect(),
             cseq: 0,
             invite: invite.raw().clone(),
+            is_unwanted: false,
             state: State::Ringing { until, rseq: is_reliable.then_some(1), resend: None },
         })
     }

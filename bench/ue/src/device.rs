@@ -69,6 +69,8 @@ pub struct Device {
     answered: BTreeMap<String, Bytes>,
     pub(crate) timers: TimerTable<TimerKey>,
     outputs: VecDeque<Output>,
+    /// Refreshes its registration before it ends.
+    pub(crate) is_refreshing: bool,
     seed: u64,
     serial: u64,
 }
@@ -84,6 +86,7 @@ impl Device {
             answered: BTreeMap::new(),
             timers: TimerTable::default(),
             outputs: VecDeque::new(),
+            is_refreshing: true,
             seed,
             serial: 0,
         }
@@ -97,6 +100,12 @@ impl Device {
     /// Does it believe to be registered at `now`?
     pub fn is_registered(&self, now: Instant) -> bool {
         self.registration.expires_at.is_some_and(|at| at > now)
+    }
+
+    /// Lets its registration run out, as a device does that lost its battery.
+    pub fn stop_refreshing(&mut self) {
+        self.is_refreshing = false;
+        self.timers.set(TimerKey::Refresh, None);
     }
 
     /// Has it nothing under way: no request without an answer, no call?

@@ -129,7 +129,8 @@ impl Device {
             .unwrap_or(self.registration.expires_seconds);
         self.registration.service_route = response.values(Name::ServiceRoute).map(str::to_owned).collect();
         self.registration.expires_at = Some(now + Duration::from_secs(granted.into()));
-        self.timers.set(TimerKey::Refresh, Some(now + refresh_after(granted)));
+        let refresh_at = now + refresh_after(granted);
+        self.timers.set(TimerKey::Refresh, self.is_refreshing.then_some(refresh_at));
         self.report(Report::Registered { after: now - sent_at, expires_seconds: granted });
     }
 }

@@ -135,7 +135,9 @@ impl Device {
     pub(crate) fn on_provisional(&mut self, now: Instant, purpose: &Purpose, response: &Message) {
         let Purpose::Invite(call_id) = purpose else { return };
         let Some(call) = self.calls.get_mut(call_id) else { return };
-        let State::Calling { has_provisional, is_cancel_wanted, answered_rseq } = &mut call.state else { return };
+        let State::Calling { has_provisional, is_cancel_wanted, answered_rseq } = &mut call.state else {
+            return;
+        };
         *has_provisional = true;
         let wants_cancel = std::mem::take(is_cancel_wanted);
         let rseq = response.number(Name::Rseq).filter(|_| response.has_token(Name::Require, "100rel"));
@@ -222,8 +224,11 @@ impl Device {
         let call_id = invite.call_id().to_owned();
         let key = invite_key(&invite);
         if invite.to().is_some_and(|to| to.tag().is_some()) {
-            let (status, reason) =
-                if self.calls.contains_key(&call_id) { (200, "OK") } else { (481, "Call/Transaction Does Not Exist") };
+            let (status, reason) = if self.calls.contains_key(&call_id) {
+                (200, "OK")
+            } else {
+                (481, "Call/Transaction Does Not Exist")
+            };
             let response = self.final_answer(&invite, status, reason);
             return self.answer(now, key, response);
         }
@@ -251,7 +256,8 @@ impl Device {
         let ringing = ringing.emit();
         if is_reliable {
             let resend = Resend::start(now, ringing.clone(), &self.profile);
-            if let Some(State::Ringing { resend: slot, .. }) = self.calls.get_mut(&call_id).map(|call| &mut call.state)
+            if let Some(State::Ringing { resend: slot, .. }) =
+                self.calls.get_mut(&call_id).map(|call| &mut call.state)
             {
                 *slot = Some(resend);
             }
@@ -351,7 +357,9 @@ impl Device {
 
     /// A PRACK confirms the reliable 180: the phone may be picked up.
     pub(crate) fn on_prack(&mut self, call_id: &str) {
-        if let Some(State::Ringing { rseq, resend, .. }) = self.calls.get_mut(call_id).map(|call| &mut call.state) {
+        if let Some(State::Ringing { rseq, resend, .. }) =
+            self.calls.get_mut(call_id).map(|call| &mut call.state)
+        {
             (*rseq, *resend) = (None, None);
         }
         self.arm_call(call_id);
@@ -378,7 +386,12 @@ impl Device {
 
 impl Call {
     /// The callee's side of a new call. `None` when the INVITE lacks what a dialog needs.
-    fn of_invite(invite: &Message, local_tag: String, until: Option<Instant>, is_reliable: bool) -> Option<Call> {
+    fn of_invite(
+        invite: &Message,
+        local_tag: String,
+        until: Option<Instant>,
+        is_reliable: bool,
+    ) -> Option<Call> {
         let contact = invite.values(Name::Contact).next().and_then(NameAddress::parse)?;
         let from = invite.from()?;
         Some(Call {
@@ -408,8 +421,16 @@ impl Call {
     }
 
     /// A request in this dialog.
-    fn request(&self, profile: &Profile, call_id: &str, method: &str, branch: &str, cseq: u32) -> RequestText {
-        let to_tag = if self.remote_tag.is_empty() { String::new() } else { format!(";tag={}", self.remote_tag) };
+    fn request(
+        &self,
+        profile: &Profile,
+        call_id: &str,
+        method: &str,
+        branch: &str,
+        cseq: u32,
+    ) -> RequestText {
+        let to_tag =
+            if self.remote_tag.is_empty() { String::new() } else { format!(";tag={}", self.remote_tag) };
         RequestText::new(profile, method, &self.remote_target, branch)
             .headers("Route", &self.route)
             .header("From", format!("<{}>;tag={}", self.local_uri, self.local_tag))

@@ -65,7 +65,8 @@ impl Credentials {
         let (password, auts) = match self {
             Credentials::Digest { password } => (password.clone().into_bytes(), None),
             Credentials::Aka { secrets, history } => {
-                let rand_autn = RandAutn::from_nonce(challenge.nonce).ok_or("the nonce holds no RAND and AUTN")?;
+                let rand_autn =
+                    RandAutn::from_nonce(challenge.nonce).ok_or("the nonce holds no RAND and AUTN")?;
                 match secrets.verify(&rand_autn, history) {
                     Ok(accepted) => (accepted.response.reveal().to_vec(), None),
                     Err(Refusal::SyncFailure(auts)) => (Vec::new(), Some(auts)),

@@ -158,9 +158,8 @@ impl Device {
     pub fn message(&mut self, now: Instant, to: &str, body: &str) -> CallId {
         let call_id = self.unique("msg");
         let branch = self.unique("z9hG4bK");
-        let bytes = self
-            .initial(Method::Message.as_str(), to, &branch, &call_id, 1)
-            .finish(Some("text/plain"), body);
+        let bytes =
+            self.initial(Method::Message.as_str(), to, &branch, &call_id, 1).finish(Some("text/plain"), body);
         self.start(now, branch, "MESSAGE", Purpose::Message(call_id.clone()), bytes);
         call_id
     }
@@ -181,7 +180,14 @@ impl Device {
     }
 
     /// The fields of a request outside a dialog, routed along the Service-Route (RFC 3608).
-    pub(crate) fn initial(&mut self, method: &str, to: &str, branch: &str, call_id: &str, cseq: u32) -> RequestText {
+    pub(crate) fn initial(
+        &mut self,
+        method: &str,
+        to: &str,
+        branch: &str,
+        call_id: &str,
+        cseq: u32,
+    ) -> RequestText {
         let tag = self.unique("t");
         let profile = &self.profile;
         let transport = if profile.is_reliable { ";transport=tcp" } else { "" };
@@ -211,7 +217,14 @@ impl Device {
     }
 
     /// Sends a request and waits for its answer.
-    pub(crate) fn start(&mut self, now: Instant, branch: String, method: &str, purpose: Purpose, bytes: Bytes) {
+    pub(crate) fn start(
+        &mut self,
+        now: Instant,
+        branch: String,
+        method: &str,
+        purpose: Purpose,
+        bytes: Bytes,
+    ) {
         let profile = &self.profile;
         let transaction =
             ClientTransaction::new(now, method == "INVITE", profile.is_reliable, profile.timers);
@@ -238,7 +251,8 @@ impl Device {
                 self.send(bytes);
             }
             ClientTimeout::TimedOut => {
-                let (purpose, method, sent_at) = (pending.purpose.clone(), pending.method.clone(), pending.sent_at);
+                let (purpose, method, sent_at) =
+                    (pending.purpose.clone(), pending.method.clone(), pending.sent_at);
                 self.settle(now, purpose, &method, sent_at, None);
             }
             ClientTimeout::Terminated | ClientTimeout::Nothing => {}
@@ -280,7 +294,14 @@ impl Device {
     }
 
     /// A request of the device has its final answer, or will have none.
-    fn settle(&mut self, now: Instant, purpose: Purpose, method: &str, sent_at: Instant, response: Option<&Message>) {
+    fn settle(
+        &mut self,
+        now: Instant,
+        purpose: Purpose,
+        method: &str,
+        sent_at: Instant,
+        response: Option<&Message>,
+    ) {
         let status = response.map_or(408, Message::status);
         let is_success = (200..300).contains(&status);
         let failure = if response.is_some() { Failure::Refused(status) } else { Failure::TimedOut };

@@ -52,7 +52,8 @@ impl Device {
         }
         self.registration.challenges = 0;
         self.registration.expires_seconds = expires_seconds;
-        let authorization = self.profile.credentials.initial(&self.profile.private_identity, &self.profile.home_domain);
+        let authorization =
+            self.profile.credentials.initial(&self.profile.private_identity, &self.profile.home_domain);
         self.send_register(now, &authorization);
     }
 
@@ -105,7 +106,8 @@ impl Device {
         let uri = format!("sip:{}", self.profile.home_domain);
         let cnonce = self.unique("c");
         let private_identity = self.profile.private_identity.clone();
-        let answered = self.profile.credentials.answer(challenge, &private_identity, "REGISTER", &uri, &cnonce);
+        let answered =
+            self.profile.credentials.answer(challenge, &private_identity, "REGISTER", &uri, &cnonce);
         match answered {
             Ok(Answered { authorization }) => self.send_register(now, &authorization),
             Err(reason) => self.report(Report::RegistrationFailed(Failure::Challenge(reason))),

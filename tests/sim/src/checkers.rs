@@ -10,7 +10,8 @@ use sip::{Message, Name};
 use ue::{Failure, Report};
 
 /// Header fields that never leave the trust domain towards a device (TS 24.229 §4.4, §5.2).
-const PRIVATE_FIELDS: [Name; 3] = [Name::PChargingVector, Name::PChargingFunctionAddresses, Name::PVisitedNetworkId];
+const PRIVATE_FIELDS: [Name; 3] =
+    [Name::PChargingVector, Name::PChargingFunctionAddresses, Name::PVisitedNetworkId];
 
 /// How a request of a device ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,12 +26,17 @@ pub enum End {
 #[derive(Default)]
 pub struct Checkers {
     violations: Vec<String>,
+    /// A proxy that was killed with a request under way takes its repetition for a new one: without a standby that
+    /// keeps the branch, the user may see it twice.
+    pub may_deliver_twice: bool,
     /// MESSAGEs and calls by Call-ID: how each ended at its originator.
     pub ends: BTreeMap<String, End>,
     /// How often each arrived at a user.
     arrivals: BTreeMap<(usize, String), u32>,
     /// Registrations of each device: the last outcome.
     pub registrations: BTreeMap<usize, End>,
+    /// How often each device was registered.
+    pub registration_counts: BTreeMap<usize, u64>,
     /// Calls released by BYE.
     pub released: BTreeSet<String>,
     /// Calls whose BYE the S-CSCF has seen: it must, it has put itself into the route (RFC 3261 §16.6 step 4).
@@ -59,21 +65,28 @@ impl Checkers {
     pub fn on_report(&mut self, device: usize, report: Report) {
         match report {
             Report::SecondFinalAnswer { method, statuses: (first, second) } => {
-                self.violate(format!("ue{device}: {method} was answered finally twice: {first}, then {second}"));
+                self.violate(format!(
+                    "ue{device}: {method} was answered finally twice: {first}, then {second}"
+                ));
             }
-            Report::Malformed { reason } => self.violate(format!("ue{device} was sent no SIP message: {reason}")),
+            Report::Malformed { reason } => {
+                self.violate(format!("ue{device} was sent no SIP message: {reason}"))
+            }
             Report::MessageArrived { call, .. } | Report::InviteArrived { call, .. } => {
                 let count = self.arrivals.entry((device, call.clone())).or_default();
                 *count += 1;
-                if *count > 1 {
+                if *count > 1 && !self.may_deliver_twice {
                     self.violate(format!("ue{device}: {call} was delivered to the user twice"));
                 }
             }
-            Report::MessageDelivered { call, .. } | Report::Answered { call, .. } => self.end(call, End::Success),
+            Report::MessageDelivered { call, .. } | Report::Answered { call, .. } => {
+                self.end(call, End::Success)
+            }
             Report::MessageFailed { call, failure } | Report::CallFailed { call, failure } => {
                 self.end(call, End::Failure(failure));
             }
             Report::Registered { .. } => {
+                *self.registration_counts.entry(device).or_default() += 1;
                 self.registrations.insert(device, End::Success);
             }
             Report::RegistrationFailed(failure) => {
@@ -117,7 +130,9 @@ impl Checkers {
     /// A function reports.
     pub fn on_event(&mut self, kind: FunctionKind, event: &Event) {
         match event {
-            Event::Alarm { cause, reason } => self.violate(format!("{} alarms: {cause}: {reason}", kind.as_str())),
+            Event::Alarm { cause, reason } => {
+                self.violate(format!("{} alarms: {cause}: {reason}", kind.as_str()))
+            }
             Event::SipReceived { bytes, .. } if kind == FunctionKind::Scscf && bytes.starts_with(b"BYE ") => {
                 if let Ok(message) = Message::parse(bytes.clone()) {
                     self.byes_at_scscf.insert(message.call_id().to_owned());

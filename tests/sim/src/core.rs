@@ -6,9 +6,7 @@ use std::net::SocketAddr;
 use clock::{Instant, WallOrigin, WallTime};
 use hss::Hss;
 use icscf::Icscf;
-use node::config::{
-    Config, Diameter, FunctionConfig, FunctionKind, Listen, ServerCandidate, SipTimers,
-};
+use node::config::{Config, Diameter, FunctionConfig, FunctionKind, Listen, ServerCandidate, SipTimers};
 use node::wire::{Input, Output};
 use node::{MemoryStore, Node, Setup, Topology, Transport};
 use pcscf::Pcscf;
@@ -100,9 +98,10 @@ impl Machine {
         let setup = Setup { config: config.clone(), topology, wall, seed };
         let store = self.disk.clone();
         self.running = Some(match config.function {
-            FunctionConfig::Pcscf(_) => {
-                Running::Pcscf(Node::new(setup.clone(), Pcscf::new(&setup, store).expect("a configuration of ours")))
-            }
+            FunctionConfig::Pcscf(_) => Running::Pcscf(Node::new(
+                setup.clone(),
+                Pcscf::new(&setup, store).expect("a configuration of ours"),
+            )),
             FunctionConfig::Icscf(_) => {
                 Running::Icscf(Node::new(setup.clone(), Icscf::new(&setup).expect("a configuration of ours")))
             }
@@ -114,11 +113,11 @@ impl Machine {
         });
     }
 
-    /// Loses everything but the disk: what the HSS has not committed is gone; the P-CSCF's journal is written at once.
+    /// Loses everything but the disk: what was not committed is gone.
     pub fn kill(&mut self) {
         match self.running.take() {
             Some(Running::Hss(node)) => self.disk = node.function().store().after_crash(),
-            Some(Running::Pcscf(node)) => self.disk = node.function().store().clone(),
+            Some(Running::Pcscf(node)) => self.disk = node.function().store().after_crash(),
             _ => {}
         }
     }
@@ -142,8 +141,10 @@ impl Machine {
         let mut all = VecDeque::new();
         let Some(running) = &mut self.running else { return all };
         while let Some(output) = each!(running, node => node.poll_output()) {
-            if let (Output::Commit, Running::Hss(node)) = (&output, &mut *running) {
-                node.function_mut().store_mut().commit();
+            match (&output, &mut *running) {
+                (Output::Commit, Running::Hss(node)) => node.function_mut().store_mut().commit(),
+                (Output::Commit, Running::Pcscf(node)) => node.function_mut().store_mut().commit(),
+                _ => {}
             }
             all.push_back(output);
         }

@@ -21,7 +21,8 @@ fn arguments() -> Result<Arguments, String> {
             "--kills" => arguments.with_kills = true,
             "--seeds" => {
                 let text = words.next().ok_or("--seeds needs FROM..TO")?;
-                let (from, to) = text.split_once("..").ok_or_else(|| format!("--seeds {text}: write FROM..TO"))?;
+                let (from, to) =
+                    text.split_once("..").ok_or_else(|| format!("--seeds {text}: write FROM..TO"))?;
                 let number = |text: &str| text.parse().map_err(|_| format!("--seeds: {text:?} is no number"));
                 arguments.seeds = number(from)?..number(to)?;
             }

@@ -1,12 +1,14 @@
 //! One run: devices of both kinds, mixed traffic, perhaps a bad network, perhaps functions that die; then what must hold.
 
+use std::collections::BTreeMap;
+
 use clock::{Duration, Instant};
 use node::config::FunctionKind;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use sip::Method;
 use sip::aka::{Key, Opc, Secrets};
 use sip::transaction::Timers;
-use sip::Method;
 use ue::{AnswerBehaviour, Callee, Credentials, Device, Failure, Profile};
 
 use crate::checkers::End;
@@ -95,6 +97,8 @@ struct Run {
     random: StdRng,
     attempts: Vec<Attempt>,
     disturbances: Vec<Disturbance>,
+    /// Devices that an operator de-registered, which they need not know, with how often they had registered before.
+    terminated: BTreeMap<usize, u64>,
     promised: u64,
 }
 
@@ -109,6 +113,7 @@ impl Run {
             duplication: if is_bad_network { random.random_range(0.0..0.05) } else { 0.0 },
         };
         let mut world = World::new(scenario.seed, access, scenario.sabotage);
+        world.checkers.may_deliver_twice = scenario.with_kills;
         let count = random.random_range(3..8);
         let mut records = Vec::new();
         for number in 0..count {
@@ -120,7 +125,15 @@ impl Run {
         if let Err(reason) = put {
             world.checkers.violate(format!("the HSS refused the subscribers: {reason}"));
         }
-        Run { scenario, world, random, attempts: Vec::new(), disturbances: Vec::new(), promised: 0 }
+        Run {
+            scenario,
+            world,
+            random,
+            attempts: Vec::new(),
+            disturbances: Vec::new(),
+            terminated: BTreeMap::new(),
+            promised: 0,
+        }
     }
 
     fn give_orders(&mut self) {
@@ -137,6 +150,8 @@ impl Run {
             self.order();
             self.pause(Duration::from_secs(6));
         }
+        // From here on registrations only end: the short ones within the rest.
+        self.world.devices.iter_mut().for_each(Device::stop_refreshing);
     }
 
     fn pause(&mut self, most: Duration) {
@@ -146,6 +161,20 @@ impl Run {
 
     fn disturb(&mut self, device: Option<usize>) {
         self.disturbances.push(Disturbance { at: self.world.now, device });
+    }
+
+    fn registration_count(&self, number: usize) -> u64 {
+        self.world.checkers.registration_counts.get(&number).copied().unwrap_or_default()
+    }
+
+    /// Has an operator de-registered the device, and has it not registered since?
+    fn is_terminated(&self, number: usize) -> bool {
+        self.terminated.get(&number) == Some(&self.registration_count(number))
+    }
+
+    /// Is the device registered, at both ends?
+    fn is_known(&self, number: usize) -> bool {
+        self.world.devices[number].is_registered(self.world.now) && !self.is_terminated(number)
     }
 
     fn register(&mut self, number: usize) {
@@ -158,7 +187,7 @@ impl Run {
         let number = self.random.random_range(0..self.world.devices.len());
         match self.random.random_range(0..100) {
             0..8 => self.register(number),
-            8..11 if self.world.devices[number].is_registered(self.world.now) => {
+            8..11 if self.is_known(number) => {
                 self.disturb(Some(number));
                 self.world.order(number, Device::deregister);
             }
@@ -171,7 +200,8 @@ impl Run {
             }
             14..45 => self.message(number),
             45..85 => self.call(number),
-            85..93 => {
+            85..88 => self.terminate(number),
+            88..93 => {
                 if self.world.devices[number].is_registered(self.world.now) {
                     self.world.order(number, |device, now| device.subscribe(now, 600));
                 }
@@ -183,6 +213,22 @@ impl Run {
                 self.world.kill(kind);
             }
             _ => {}
+        }
+    }
+
+    /// The operator de-registers a subscriber (RTR).
+    fn terminate(&mut self, number: usize) {
+        // With a registration under way the two race: either may come last, and both are right.
+        if !self.world.devices[number].is_quiet() {
+            return;
+        }
+        self.disturb(Some(number));
+        self.terminated.insert(number, self.registration_count(number));
+        let selector =
+            format!("{{\"privateIdentity\":\"{}\"}}", self.world.devices[number].profile().private_identity);
+        let result = self.world.command(FunctionKind::Hss, "subscriber.deregister", selector);
+        if let (Err(reason), false) = (result, self.scenario.with_kills) {
+            self.world.checkers.violate(format!("subscriber.deregister: {reason}"));
         }
     }
 
@@ -250,6 +296,8 @@ impl Run {
         let now = self.world.now;
         let is_registered = |number: usize| self.world.devices[number].is_registered(now);
         match to {
+            _ if self.is_terminated(from) => Promise::Nothing,
+            Some(to) if is_registered(from) && self.is_terminated(to) => Promise::Refusal(&[480]),
             _ if !is_registered(from) => Promise::Refusal(&[403]),
             None => Promise::Refusal(&[404]),
             Some(to) if !is_registered(to) => Promise::Refusal(&[480]),
@@ -267,12 +315,17 @@ impl Run {
         for attempt in std::mem::take(&mut self.attempts) {
             let parties = [Some(attempt.from), attempt.to];
             let is_disturbed = self.disturbances.iter().any(|disturbance| {
-                let is_near = disturbance.at + UNDISTURBED > attempt.at && attempt.at + UNDISTURBED > disturbance.at;
+                let is_near =
+                    disturbance.at + UNDISTURBED > attempt.at && attempt.at + UNDISTURBED > disturbance.at;
                 is_near && (disturbance.device.is_none() || parties.contains(&disturbance.device))
             });
             let end = self.world.checkers.ends.get(&attempt.call).cloned();
             let call = &attempt.call;
             let Some(end) = end else {
+                // A device that was switched off forgets what it had begun.
+                if is_disturbed {
+                    continue;
+                }
                 self.world.checkers.violate(format!("{call} of ue{} never came to an end", attempt.from));
                 continue;
             };
@@ -282,7 +335,9 @@ impl Run {
             self.promised += 1;
             let is_kept = match (&attempt.promise, &end) {
                 (Promise::Nothing, _) | (Promise::Success, End::Success) => true,
-                (Promise::Refusal(statuses), End::Failure(Failure::Refused(status))) => statuses.contains(status),
+                (Promise::Refusal(statuses), End::Failure(Failure::Refused(status))) => {
+                    statuses.contains(status)
+                }
                 _ => false,
             };
             if !is_kept {
@@ -292,7 +347,9 @@ impl Run {
                     Promise::Nothing => "anything".to_owned(),
                 };
                 let at = attempt.at.as_micros() / 1000;
-                self.world.checkers.violate(format!("{call} of ue{} at {at} ms: {end:?}, promised: {wanted}", attempt.from));
+                self.world
+                    .checkers
+                    .violate(format!("{call} of ue{} at {at} ms: {end:?}, promised: {wanted}", attempt.from));
             }
         }
         let checkers = &self.world.checkers;
@@ -311,7 +368,10 @@ impl Run {
     fn judge_leaks(&mut self) {
         for (kind, (servers, clients)) in self.world.transactions() {
             if servers + clients > 0 {
-                let text = format!("{} still holds {servers} server and {clients} client transactions", kind.as_str());
+                let text = format!(
+                    "{} still holds {servers} server and {clients} client transactions",
+                    kind.as_str()
+                );
                 self.world.checkers.violate(text);
             }
         }
@@ -331,7 +391,7 @@ impl Run {
         for number in 0..self.world.devices.len() {
             let profile = self.world.devices[number].profile();
             let selector = format!("{{\"privateIdentity\":\"{}\"}}", profile.private_identity);
-            let is_registered = self.world.devices[number].is_registered(self.world.now);
+            let is_registered = self.is_known(number);
             let has_failed = matches!(self.world.checkers.registrations.get(&number), Some(End::Failure(_)));
             let at_hss = match self.world.command(FunctionKind::Hss, "subscriber.get", selector) {
                 Ok(document) => String::from_utf8_lossy(&document).contains("\"state\":\"registered\""),
@@ -365,7 +425,10 @@ fn subscriber(number: usize, random: &mut StdRng) -> (Device, String) {
         )
     } else {
         let password = format!("secret-{number}");
-        (Credentials::Digest { password: password.clone() }, format!("\"digest\":{{\"password\":\"{password}\"}}"))
+        (
+            Credentials::Digest { password: password.clone() },
+            format!("\"digest\":{{\"password\":\"{password}\"}}"),
+        )
     };
     let answer = match random.random_range(0..10) {
         0 => AnswerBehaviour::Busy,
@@ -386,7 +449,7 @@ fn subscriber(number: usize, random: &mut StdRng) -> (Device, String) {
         pcscf: PCSCF.parse().expect("an address"),
         is_reliable: false,
         timers: Timers::default(),
-        registration_seconds: 3600,
+        registration_seconds: if random.random_bool(0.3) { random.random_range(60..300) } else { 3600 },
         callee,
     };
     let record = format!(

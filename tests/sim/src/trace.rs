@@ -42,7 +42,9 @@ impl fmt::Display for Trace {
 
 /// A SIP message in one line: what it is, who it is about, and the fields that decide its way.
 pub fn summary(bytes: &bytes::Bytes) -> String {
-    let Ok(message) = Message::parse(bytes.clone()) else { return format!("{} unreadable bytes", bytes.len()) };
+    let Ok(message) = Message::parse(bytes.clone()) else {
+        return format!("{} unreadable bytes", bytes.len());
+    };
     let start = match message.is_request() {
         true => format!("{} {}", message.method().as_str(), message.request_uri()),
         false => format!("{} {} ({})", message.status(), message.reason(), message.method().as_str()),

@@ -116,7 +116,12 @@ impl World {
     }
 
     /// Sends an operator's command to a function and runs until the result is there.
-    pub fn command(&mut self, kind: FunctionKind, name: &str, body: impl Into<Bytes>) -> Result<Bytes, String> {
+    pub fn command(
+        &mut self,
+        kind: FunctionKind,
+        name: &str,
+        body: impl Into<Bytes>,
+    ) -> Result<Bytes, String> {
         let key = CommandKey(self.command_next);
         self.command_next += 1;
         let input = Input::Command { key, name: name.to_owned(), body: body.into() };
@@ -138,12 +143,19 @@ impl World {
         if let Some(machine) = self.machines.get_mut(&kind) {
             machine.kill();
         }
-        let ended: Vec<Pipe> =
-            self.pipes.iter().filter(|pipe| pipe.ends.iter().any(|(end, ..)| *end == kind)).copied().collect();
+        let ended: Vec<Pipe> = self
+            .pipes
+            .iter()
+            .filter(|pipe| pipe.ends.iter().any(|(end, ..)| *end == kind))
+            .copied()
+            .collect();
         self.pipes.retain(|pipe| pipe.ends.iter().all(|(end, ..)| *end != kind));
         for pipe in ended {
             for (end, life, connection) in pipe.ends.into_iter().filter(|(end, ..)| *end != kind) {
-                self.at(Duration::from_micros(100), Happening::ToMachine(end, Input::DiameterClosed { connection }, life));
+                self.at(
+                    Duration::from_micros(100),
+                    Happening::ToMachine(end, Input::DiameterClosed { connection }, life),
+                );
             }
         }
         self.at(RESTART_AFTER, Happening::Start(kind));
@@ -166,7 +178,8 @@ impl World {
         let happening = self.queue.peek().map(|Reverse((at, _))| *at);
         let machine = self.machines.iter().filter_map(|(kind, m)| Some((m.poll_timeout()?, *kind))).min();
         let device = self.device_deadlines.first().copied();
-        let next = [happening, machine.map(|(at, _)| at), device.map(|(at, _)| at)].into_iter().flatten().min();
+        let next =
+            [happening, machine.map(|(at, _)| at), device.map(|(at, _)| at)].into_iter().flatten().min();
         let Some(next) = next.filter(|next| *next <= until) else { return false };
         self.now = self.now.max(next);
         if happening == Some(next) {
@@ -271,12 +284,18 @@ impl World {
             None => vec![bytes],
         };
         for bytes in copies {
-            self.trace.note(self.now, kind.as_str(), format!("-> {} {}", destination.remote, summary(&bytes)));
+            self.trace.note(
+                self.now,
+                kind.as_str(),
+                format!("-> {} {}", destination.remote, summary(&bytes)),
+            );
             if let Some(number) = self.by_address.get(&destination.remote).copied() {
                 for delay in self.access.arrivals(&mut self.network_random) {
                     self.at(delay, Happening::ToDevice(number, bytes.clone()));
                 }
-            } else if let Some(to) = FunctionKind::ALL.into_iter().find(|to| address(*to) == destination.remote) {
+            } else if let Some(to) =
+                FunctionKind::ALL.into_iter().find(|to| address(*to) == destination.remote)
+            {
                 let remote = destination.local.unwrap_or_else(|| address(kind));
                 let flow = Flow { transport: Transport::Udp, local: address(to), remote, connection: None };
                 for delay in Link::CORE.arrivals(&mut self.network_random) {
@@ -322,7 +341,8 @@ impl World {
             return;
         }
         let to = FunctionKind::ALL.into_iter().find(|kind| crate::core::host_name(*kind) == peer);
-        let running = to.and_then(|to| Some((to, self.machines.get(&to).filter(|machine| machine.is_running())?)));
+        let running =
+            to.and_then(|to| Some((to, self.machines.get(&to).filter(|machine| machine.is_running())?)));
         let Some((to, machine)) = running else {
             return self.give(from, Input::DiameterConnectFailed { peer });
         };

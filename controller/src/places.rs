@@ -73,6 +73,17 @@ pub fn create(places: &Places) -> Result<()> {
     Ok(())
 }
 
+/// Waits until no other command prepares this core, and keeps others waiting while the result lives. The lock is on the
+/// directory itself: nothing is left behind.
+pub fn take_turn(places: &Places) -> Result<std::fs::File> {
+    let directory = &places.state_directory;
+    let file =
+        std::fs::File::open(directory).with_context(|| format!("cannot open {}", directory.display()))?;
+    rustix::fs::flock(&file, rustix::fs::FlockOperation::LockExclusive)
+        .with_context(|| format!("cannot lock {}", directory.display()))?;
+    Ok(file)
+}
+
 /// A directory in /tmp may have been laid there by somebody else.
 fn refuse_foreign(directory: &Path) -> Result<()> {
     let metadata = std::fs::symlink_metadata(directory)

@@ -13,6 +13,9 @@ const ALL_PROTOCOLS: i32 = 0x0003_u16.to_be() as i32;
 /// After the first attempt: long enough for a resynchronisation and the attempt that follows it.
 const AFTER: Duration = Duration::from_secs(2);
 
+/// After a challenge: a device that answers has done so.
+const SILENCE: Duration = Duration::from_secs(5);
+
 /// Waits for REGISTERs of `identity` (of anybody when none is given) that answer a challenge.
 pub async fn wait(identity: Option<&str>, patience: Duration) -> Result<Vec<Register>> {
     let identity = identity.map(str::to_owned);
@@ -37,7 +40,7 @@ fn capture(identity: Option<&str>, patience: Duration) -> Result<Vec<Register>> 
     let mut collector = Collector::default();
     let mut buffer = vec![0; 65_536];
     let mut deadline = Instant::now() + patience;
-    let mut has_one = false;
+    let (mut has_one, mut has_challenge) = (false, false);
     while Instant::now() < deadline {
         let length = match socket.read(&mut buffer) {
             Ok(length) => length,
@@ -51,15 +54,18 @@ fn capture(identity: Option<&str>, patience: Duration) -> Result<Vec<Register>> 
             }
             Err(error) => return Err(error).context("packets cannot be captured"),
         };
-        if let Some(segment) = packet::segment(Link::Raw, &buffer[..length]) {
-            collector.take(&segment);
-        }
-        let is_meant = |register: &Register| {
-            register.answers_challenge && identity.is_none_or(|identity| register.is_of(identity))
-        };
-        if !has_one && collector.found.iter().any(is_meant) {
+        let Some(segment) = packet::segment(Link::Raw, &buffer[..length]) else { continue };
+        collector.take(&segment);
+        let found = collector.finish();
+        let mut meant =
+            found.iter().filter(|register| identity.is_none_or(|identity| register.is_of(identity)));
+        if !has_one && meant.clone().any(|register| register.answers_challenge) {
             (has_one, deadline) = (true, Instant::now() + AFTER);
         }
+        if !has_challenge && meant.any(|register| register.unanswered.is_some()) {
+            // A device that says nothing to it will not say anything later.
+            (has_challenge, deadline) = (true, deadline.min(Instant::now() + SILENCE));
+        }
     }
-    Ok(collector.found)
+    Ok(collector.finish())
 }

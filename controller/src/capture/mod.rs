@@ -19,8 +19,18 @@ pub struct Register {
     pub text: String,
     /// Does it answer a challenge?
     pub answers_challenge: bool,
+    /// The AKA challenge that followed and that the device has not answered: it refuses it, or is a tool that gives up.
+    pub unanswered: Option<Challenge>,
     /// Call-ID and CSeq: the same request is seen on every hop.
     identity: (String, String),
+}
+
+/// What a 401 asked.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Challenge {
+    realm: String,
+    nonce: String,
+    algorithm: String,
 }
 
 /// So much of one TCP direction is put together: a registration is far shorter.
@@ -47,7 +57,7 @@ pub fn registers(bytes: &[u8]) -> Result<Vec<Register>> {
             collector.take(&segment);
         }
     }
-    Ok(collector.found)
+    Ok(collector.finish())
 }
 
 /// REGISTERs in pasted text: each from its start line to the blank line.
@@ -57,7 +67,7 @@ fn of_text(text: &str) -> Vec<Register> {
     let mut number = 0;
     while let Some(line) = lines.next() {
         number += 1;
-        if !line.trim_start().starts_with("REGISTER ") {
+        if !STARTS.iter().any(|start| line.trim_start().starts_with(start)) {
             continue;
         }
         let title = format!("REGISTER in line {number}");
@@ -73,14 +83,14 @@ fn of_text(text: &str) -> Vec<Register> {
         message.push_str("\r\n");
         collector.add(title, &message);
     }
-    collector.found
+    collector.finish()
 }
 
 /// Collects REGISTERs from segments in the order they were captured.
 #[derive(Debug, Default)]
 pub struct Collector {
-    /// What was found.
-    pub found: Vec<Register>,
+    found: Vec<Register>,
+    challenges: BTreeMap<String, Challenge>,
     streams: BTreeMap<(SocketAddr, SocketAddr), Stream>,
 }
 
@@ -109,7 +119,36 @@ impl Collector {
         }
     }
 
+    /// What was found so far, with the challenges that nobody answered.
+    pub fn finish(&self) -> Vec<Register> {
+        let is_answered = |call_id: &str| {
+            self.found.iter().any(|register| register.answers_challenge && register.identity.0 == call_id)
+        };
+        let mut found = self.found.clone();
+        for register in &mut found {
+            let call_id = &register.identity.0;
+            register.unanswered = self.challenges.get(call_id).filter(|_| !is_answered(call_id)).cloned();
+        }
+        found
+    }
+
+    fn add_challenge(&mut self, message: &str) {
+        let value = header(message, "www-authenticate", "");
+        let challenge = Challenge {
+            realm: parameter(&value, "realm"),
+            nonce: parameter(&value, "nonce"),
+            algorithm: parameter(&value, "algorithm"),
+        };
+        let is_aka = challenge.algorithm.to_ascii_lowercase().starts_with("akav");
+        if is_aka && self.challenges.len() < REGISTERS_MAX {
+            self.challenges.insert(header(message, "call-id", "i"), challenge);
+        }
+    }
+
     fn add(&mut self, title: String, message: &str) {
+        if message.starts_with("SIP/2.0 401") {
+            self.add_challenge(message);
+        }
         if !message.starts_with("REGISTER ") || self.found.len() >= REGISTERS_MAX {
             return;
         }
@@ -120,7 +159,13 @@ impl Collector {
         let credentials = header(message, "authorization", "");
         let has = |name: &str| credentials.to_ascii_lowercase().contains(name);
         let answers_challenge = (has("response=") && has("nonce=")) && !has("nonce=\"\"");
-        self.found.push(Register { title, text: message.to_owned(), answers_challenge, identity });
+        self.found.push(Register {
+            title,
+            text: message.to_owned(),
+            answers_challenge,
+            unanswered: None,
+            identity,
+        });
     }
 }
 
@@ -144,7 +189,7 @@ impl Stream {
         self.next_sequence = Some(sequence.wrapping_add(payload.len() as u32));
         self.bytes.extend_from_slice(fresh);
         let mut whole = Vec::new();
-        while let Some(start) = find(&self.bytes, b"REGISTER ") {
+        while let Some(start) = STARTS.iter().filter_map(|start| find(&self.bytes, start.as_bytes())).min() {
             let Some(end) = find(&self.bytes[start..], b"\r\n\r\n") else { break };
             whole.push(String::from_utf8_lossy(&self.bytes[start..start + end + 4]).into_owned());
             self.bytes.drain(..start + end + 4);
@@ -156,7 +201,27 @@ impl Stream {
     }
 }
 
+/// The start lines that matter.
+const STARTS: [&str; 2] = ["REGISTER ", "SIP/2.0 401"];
+
 impl Register {
+    /// The public identity in To.
+    pub fn public_identity(&self) -> String {
+        crate::ladder::address(&header(&self.text, "to", "t")).to_owned()
+    }
+
+    /// What a device that refuses the challenge sends (TS 33.203 §6.1.2.2: an empty response): the unanswered challenge,
+    /// so that it can be judged like an answer.
+    pub fn as_refusal(&self, challenge: &Challenge, private_identity: &str) -> String {
+        let Challenge { realm, nonce, algorithm } = challenge;
+        let uri = self.text.split_whitespace().nth(1).unwrap_or_default();
+        let (start_line, rest) = self.text.split_once("\r\n").unwrap_or((&self.text, ""));
+        format!(
+            "{start_line}\r\nAuthorization: Digest username=\"{private_identity}\", realm=\"{realm}\", \
+             nonce=\"{nonce}\", algorithm={algorithm}, uri=\"{uri}\", response=\"\"\r\n{rest}"
+        )
+    }
+
     /// Does it name this identity, as user name or in To?
     pub fn is_of(&self, identity: &str) -> bool {
         let bare = identity.trim_start_matches("sip:").trim_start_matches("tel:").to_ascii_lowercase();
@@ -176,6 +241,15 @@ fn header(message: &str, name: &str, short: &str) -> String {
     };
     let found = message.lines().take_while(|line| !line.is_empty()).filter(matches).last();
     found.and_then(|line| line.split_once(':')).map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
+}
+
+/// A parameter of a challenge, without its quotes.
+fn parameter(value: &str, name: &str) -> String {
+    let found = value.split([',', ' ']).find_map(|part| {
+        let (found, value) = part.trim().split_once('=')?;
+        found.eq_ignore_ascii_case(name).then(|| value.trim_matches('"').to_owned())
+    });
+    found.unwrap_or_default()
 }
 
 fn find(bytes: &[u8], wanted: &[u8]) -> Option<usize> {
@@ -248,6 +322,21 @@ mod tests {
         let found = registers(text.as_bytes()).expect("there is one");
         assert_eq!(found.iter().map(|register| register.text.as_str()).collect::<Vec<_>>(), [REGISTER]);
         assert!(registers(b"nothing").is_err());
+    }
+
+    #[test]
+    fn a_challenge_that_nobody_answered_is_told_as_a_refusal() {
+        let first = "REGISTER sip:a.b SIP/2.0\r\nTo: <sip:bob@a.b>\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n\r\n";
+        let challenge = "SIP/2.0 401 Unauthorized\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n\
+            WWW-Authenticate: Digest realm=\"a.b\", nonce=\"QUJD\", algorithm=AKAv1-MD5\r\n\r\n";
+        let found = registers(&pcap(&[frame(17, 0, first.as_bytes()), frame(6, 1, challenge.as_bytes())]));
+        let found = found.expect("it is a capture");
+        let unanswered = found[0].unanswered.clone().expect("nobody answered");
+        let refusal = found[0].as_refusal(&unanswered, "bob@a.b");
+        assert!(refusal.contains("username=\"bob@a.b\", realm=\"a.b\", nonce=\"QUJD\""), "{refusal}");
+        let frames = [first, challenge, REGISTER].map(|message| frame(17, 0, message.as_bytes()));
+        let found = registers(&pcap(&frames)).expect("it is a capture");
+        assert!(found.iter().all(|register| register.unanswered.is_none()), "it was answered");
     }
 
     proptest! {

@@ -31,6 +31,8 @@ pub struct Arguments {
 pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
     let (file, text) = resource(context, &arguments)?;
     places::create(&context.places)?;
+    // Another `up` at the same moment would make other keys and a second controller.
+    let turn = places::take_turn(&context.places)?;
     let inputs = watch::inputs(&context.places)?;
     // Before anything is touched: a wrong file leaves a running core alone.
     if let Err(mistakes) = watch::validate(&file, &text, &inputs) {
@@ -39,6 +41,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
     context.remember_binaries()?;
     if !arguments.foreground {
         let has_started = api::ensure_controller(context).await?;
+        drop(turn);
         return bring_up(context, &file, &text, &arguments, has_started).await;
     }
     if crate::controller::holder(&context.places).is_some() {
@@ -47,6 +50,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
             context.command()
         );
     }
+    drop(turn);
     controller::start_log();
     let bring_up = async {
         while !matches!(api::status(context).await, Ok(Some(_))) {

@@ -50,7 +50,7 @@ fn title(story: &Story) -> String {
 }
 
 /// The URI of a From or To, without display name and parameters.
-pub(super) fn address(value: &str) -> &str {
+pub fn address(value: &str) -> &str {
     let inner =
         value.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map_or(value, |(inner, _)| inner);
     inner.split(';').next().unwrap_or(inner).trim()

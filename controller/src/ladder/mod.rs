@@ -10,6 +10,8 @@ mod draw;
 mod explain;
 mod outcome;
 
+pub use draw::address;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
-use hss::provisioning::{CheckRequest, CheckResult, SecretText, SimValues};
+use hss::provisioning::{CheckRequest, CheckResult, SecretText, Selector, SimValues, View};
 
 use crate::capture::{self, Register, live};
 use crate::cli::context::Context;
@@ -59,9 +59,16 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
     let registers = registers(&arguments).await?;
     let mut has_fault = false;
     for register in &registers {
-        let request = CheckRequest { register: Some(register.text.clone()), ..request.clone() };
+        let text = match &register.unanswered {
+            None => register.text.clone(),
+            Some(challenge) => register.as_refusal(challenge, &user(context, &request, register).await?),
+        };
+        let request = CheckRequest { register: Some(text), ..request.clone() };
         let result: CheckResult = command(context, "subscriber.check", &request).await?;
         println!("{}:", register.title);
+        if register.unanswered.is_some() {
+            println!("  the device did not answer the challenge; judged as if it had refused it");
+        }
         if let Some(identity) = &result.private_identity {
             println!("  compared with {identity}");
         }
@@ -73,7 +80,17 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
     Ok(if has_fault { ExitCode::from(2) } else { ExitCode::SUCCESS })
 }
 
-/// The REGISTERs to check: those that answer a challenge, each once; without any, the last that does not.
+/// The private identity behind a REGISTER that carries no credentials.
+async fn user(context: &Context, request: &CheckRequest, register: &Register) -> Result<String> {
+    if let Some(identity) = &request.private_identity {
+        return Ok(identity.clone());
+    }
+    let owner = Selector { public_identity: Some(register.public_identity()), private_identity: None };
+    let view: View = command(context, "subscriber.get", &owner).await?;
+    Ok(view.private_identity)
+}
+
+/// The REGISTERs to check: those that answer a challenge or leave one unanswered, each once; without any, the last.
 async fn registers(arguments: &Arguments) -> Result<Vec<Register>> {
     let wanted = arguments.identity.as_deref();
     let found = match &arguments.register {
@@ -96,7 +113,10 @@ async fn registers(arguments: &Arguments) -> Result<Vec<Register>> {
     if found.is_empty() {
         bail!("no REGISTER was found{}", wanted.map(|wanted| format!(" of {wanted}")).unwrap_or_default());
     }
-    let answering: Vec<Register> =
-        found.iter().filter(|register| register.answers_challenge).cloned().collect();
+    let answering: Vec<Register> = found
+        .iter()
+        .filter(|register| register.answers_challenge || register.unanswered.is_some())
+        .cloned()
+        .collect();
     Ok(if answering.is_empty() { found.into_iter().last().into_iter().collect() } else { answering })
 }

@@ -59,6 +59,8 @@ pub struct FromDevice {
 #[derive(Clone, Debug)]
 pub struct TowardsDevice {
     pub request: Message,
+    /// The Record-Routes of an INVITE that opens a dialog, as the device got them; else empty.
+    pub record_routes: Vec<String>,
     /// Who answers: P-Called-Party-ID, else the default identity; `None` inside a dialog.
     pub answerer: Option<String>,
     /// P-Charging-Vector as it came.

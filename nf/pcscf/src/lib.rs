@@ -7,8 +7,8 @@
 //! ```
 //!
 //! [`token`] is how a request finds the device's flow without any memory; [`binding`] is what is remembered about a
-//! registered device and survives the process in the store. There is no state about dialogs. Never: registers
-//! anybody by itself, asks the HSS, forks.
+//! registered device and survives the process in the store. What is remembered about dialogs ([`dialog`]) helps devices
+//! that do not know their routes; no other needs it. Never: registers anybody by itself, asks the HSS, forks.
 //!
 //! Emergency calls are refused as the standard says for a network without emergency sessions: see [`emergency`].
 
@@ -25,6 +25,7 @@ use sip::{Draft, Message, Method, Uri};
 mod address;
 pub mod binding;
 mod command;
+pub mod dialog;
 pub mod emergency;
 mod exchange;
 mod headers;
@@ -37,6 +38,7 @@ pub mod token;
 
 use address::Addresses;
 use binding::Bindings;
+use dialog::Dialogs;
 use exchange::Exchanges;
 use headers::Marks;
 use token::TokenKey;
@@ -65,12 +67,14 @@ pub enum SetupError {
 pub struct Pcscf<S> {
     /// The part of the configuration that is ours.
     own: node::config::Pcscf,
+    home_domain: String,
     topology: Topology,
     addresses: Addresses,
     icscf: node::Destination,
     token_key: TokenKey,
     bindings: Bindings<S>,
     exchanges: Exchanges,
+    dialogs: Dialogs,
     /// Stream connections on which a request has come, until they close: a token may name only these.
     connections: BTreeMap<ConnectionId, Flow>,
     marks: Marks,
@@ -94,6 +98,8 @@ impl<S: Store> Pcscf<S> {
             bindings: Bindings::load(store, setup.wall),
             topology: setup.topology.clone(),
             exchanges: Exchanges::default(),
+            dialogs: Dialogs::default(),
+            home_domain: config.home_domain.clone(),
             connections: BTreeMap::new(),
             output: VecDeque::new(),
             own,
@@ -189,6 +195,7 @@ impl<S: Store> Function for Pcscf<S> {
         }
         self.commit_bindings();
         self.exchanges.forget_due(now);
+        self.dialogs.forget_due(now);
     }
 
     fn poll_output(&mut self) -> Option<Decision> {
@@ -196,7 +203,8 @@ impl<S: Store> Function for Pcscf<S> {
     }
 
     fn poll_timeout(&self) -> Option<Instant> {
-        [self.bindings.next_expiry(), self.exchanges.next_due()].into_iter().flatten().min()
+        let due = [self.bindings.next_expiry(), self.exchanges.next_due(), self.dialogs.next_due()];
+        due.into_iter().flatten().min()
     }
 }
 

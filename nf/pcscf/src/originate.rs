@@ -7,7 +7,8 @@
 use clock::{Duration, Instant};
 use node::{Branch, Decision, Flow, ServerKey, Store, forward};
 use sip::message::Name;
-use sip::{Draft, Message, Method, NameAddress};
+use sip::uri::Host;
+use sip::{Draft, Message, Method, NameAddress, Uri};
 
 use crate::Pcscf;
 use crate::address::own_uri;
@@ -66,6 +67,7 @@ impl<S: Store> Pcscf<S> {
         headers::strip_untrusted(&mut draft);
         draft.push_back(Name::PAssertedIdentity, format!("<{identity}>"));
         draft.push_back(Name::PChargingVector, self.marks.charging_vector(None));
+        self.name_home(&mut draft);
         draft.remove(Name::Route);
         for route in &binding.service_route {
             draft.push_back(Name::Route, route.clone());
@@ -103,6 +105,12 @@ impl<S: Store> Pcscf<S> {
         headers::strip_security_agreement(&mut draft);
         headers::strip_untrusted(&mut draft);
         self.strip_own_routes(&mut draft);
+        if !self.complete_route(&request, &mut draft) {
+            return self.respond(server, &request, 481, "No Route, and no such dialog here");
+        }
+        if request.method() == Method::Bye {
+            self.dialogs.end(&request);
+        }
         let Some(destination) = forward::destination(&draft, &self.topology) else {
             return self.respond(server, &request, 404, "The next hop is not known here");
         };
@@ -122,9 +130,47 @@ impl<S: Store> Pcscf<S> {
         headers::strip_security_agreement(&mut draft);
         headers::strip_untrusted(&mut draft);
         self.strip_own_routes(&mut draft);
+        if !self.complete_route(request, &mut draft) {
+            return;
+        }
         if let Some(destination) = forward::destination(&draft, &self.topology) {
             self.output.push_back(Decision::SendStateless { request: draft, destination });
         }
+    }
+
+    /// Users are of the home domain, also when a device knows it only by our address (`sip:bob@192.0.2.1:4060`).
+    pub(crate) fn name_home(&self, draft: &mut Draft) {
+        let Ok(uri) = Uri::parse(draft.request_uri()) else { return };
+        if !self.addresses.is_own(&uri) {
+            return;
+        }
+        let home = match uri.user {
+            Some(user) => format!("sip:{user}@{}", self.home_domain),
+            None => format!("sip:{}", self.home_domain),
+        };
+        draft.set_request_uri(&home);
+    }
+
+    /// Gives a request inside a dialog that came without a Route the one that we remember. `false`: there is none, and
+    /// the Request-URI names us or an identity instead of a device, so that there is no way for it.
+    fn complete_route(&self, request: &Message, draft: &mut Draft) -> bool {
+        if draft.values(Name::Route).next().is_some() {
+            return true;
+        }
+        let is_contact = Uri::parse(draft.request_uri()).is_ok_and(|uri| {
+            let is_home =
+                matches!(uri.host, Host::Name(name) if name.eq_ignore_ascii_case(&self.home_domain));
+            !is_home && !self.addresses.is_own(&uri)
+        });
+        let Some(dialog) = self.dialogs.of(request) else { return is_contact };
+        for route in &dialog.routes {
+            draft.push_back(Name::Route, route.clone());
+        }
+        if !is_contact {
+            draft.set_request_uri(&dialog.target);
+        }
+        self.strip_own_routes(draft);
+        true
     }
 
     /// The S-CSCF of a device cannot be reached (GPP-R4, TS 24.229 §5.2.6.3.2A).

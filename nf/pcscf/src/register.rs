@@ -111,6 +111,7 @@ impl<S: Store> Pcscf<S> {
         // The device's own Route leads here; where a REGISTER goes is decided by our configuration.
         draft.remove(Name::Route);
         draft.remove(Name::Path);
+        self.name_home(&mut draft);
         let path = match registering.contacts.first() {
             Some(contact) => contact.path.clone(),
             None => self.path_uri(registering.flow, BindingKey(0), false),

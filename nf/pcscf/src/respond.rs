@@ -58,8 +58,12 @@ impl<S: Store> Pcscf<S> {
             Some(Exchange::Register(registering)) => {
                 self.on_register_response(now, server, response, origin, &registering);
             }
-            Some(Exchange::FromDevice(exchange)) => self.answer_device(server, response, origin, &exchange),
-            Some(Exchange::TowardsDevice(exchange)) => self.answer_core(server, response, origin, &exchange),
+            Some(Exchange::FromDevice(exchange)) => {
+                self.answer_device(now, server, response, origin, &exchange)
+            }
+            Some(Exchange::TowardsDevice(exchange)) => {
+                self.answer_core(now, server, response, origin, &exchange)
+            }
             // The shell's promise makes this impossible while a transaction lives; a caller must not go without an answer.
             None => {
                 let mut draft = Draft::relay(response);
@@ -76,6 +80,7 @@ impl<S: Store> Pcscf<S> {
     /// From the core to the device that asked.
     fn answer_device(
         &mut self,
+        now: Instant,
         server: ServerKey,
         response: &Message,
         origin: Origin,
@@ -88,6 +93,10 @@ impl<S: Store> Pcscf<S> {
                 _ => "the S-CSCF does not answer",
             };
             return self.lose_server(server, exchange, detail);
+        }
+        if (101..300).contains(&status) && exchange.is_initial && exchange.request.method() == Method::Invite
+        {
+            self.dialogs.put_called(now, response);
         }
         let mut draft = Draft::relay(response);
         headers::strip_confidential(&mut draft);
@@ -102,6 +111,7 @@ impl<S: Store> Pcscf<S> {
     /// From a device to the core.
     fn answer_core(
         &mut self,
+        now: Instant,
         server: ServerKey,
         response: &Message,
         origin: Origin,
@@ -113,6 +123,17 @@ impl<S: Store> Pcscf<S> {
         let status = response.status();
         let mut draft = Draft::relay(response);
         headers::strip_untrusted(&mut draft);
+        if (101..300).contains(&status) && !exchange.record_routes.is_empty() {
+            self.dialogs.put_answered(now, &exchange.request, &exchange.record_routes, response);
+            // A device that does not copy the list (RFC 3261 §12.1.1 says it must) would leave us all out of its call:
+            // TS 24.229 §5.2.6.4.4 lets us put it back.
+            if response.header(Name::RecordRoute).is_none() {
+                exchange
+                    .record_routes
+                    .iter()
+                    .for_each(|route| draft.push_back(Name::RecordRoute, route.clone()));
+            }
+        }
         if let Some(answerer) = &exchange.answerer
             && status < 300
         {

@@ -8,7 +8,7 @@ use clock::Instant;
 use node::{Branch, Decision, Destination, Flow, ServerKey, Store, Transport, forward};
 use sip::message::Name;
 use sip::uri::Host;
-use sip::{Message, NameAddress, Uri};
+use sip::{Message, Method, NameAddress, Uri};
 
 use crate::Pcscf;
 use crate::binding::contact_place;
@@ -48,11 +48,18 @@ impl<S: Store> Pcscf<S> {
         if is_initial(&request) && is_dialog_forming(request.method()) {
             self.record_route(&mut draft, &device, token.binding, flow.local.is_ipv6(), false);
         }
+        let opens_call = is_initial(&request) && request.method() == Method::Invite;
+        let record_routes =
+            draft.values(Name::RecordRoute).filter(|_| opens_call).map(str::to_owned).collect();
+        if request.method() == Method::Bye {
+            self.dialogs.end(&request);
+        }
         let binding = self.bindings.binding(token.binding);
         let called = request.values(Name::PCalledPartyId).next().and_then(NameAddress::parse);
         let called = called.map(|called| called.uri_text.to_owned());
         let default = || binding.map(|binding| binding.default_identity().to_owned());
         let exchange = TowardsDevice {
+            record_routes,
             answerer: is_initial(&request).then(|| called.or_else(default)).flatten(),
             charging_vector: request.header(Name::PChargingVector).map(str::to_owned),
             is_outbound: binding.is_some_and(|binding| binding.is_outbound),

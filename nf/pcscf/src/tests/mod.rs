@@ -4,6 +4,7 @@
 mod bench;
 mod dialogs;
 mod flows;
+mod forgetful;
 mod originating;
 mod refusals;
 mod registration;

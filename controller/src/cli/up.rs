@@ -42,7 +42,6 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
     if !arguments.foreground {
         let has_started = api::ensure_controller(context).await?;
         drop(turn);
-        drop(turn);
         return bring_up(context, &file, &text, &arguments, has_started).await;
     }
     if crate::controller::holder(&context.places).is_some() {

@@ -80,6 +80,16 @@ fn a_sim_accepts_every_vector_in_turn_and_its_answer_is_the_expected_one() {
 }
 
 #[test]
+fn no_expected_response_has_a_zero_byte_which_some_clients_cannot_answer() {
+    let mut world = World::with_subscribers();
+    for _ in 0..1000 {
+        let answer = world.mar(ALICE, ALICE_SIP, SERVER, "Digest-AKAv1-MD5");
+        let Some(AuthenticationVector::Aka { xres, .. }) = answer.vector else { panic!() };
+        assert!(!xres.contains(&0), "{xres:02x?}");
+    }
+}
+
+#[test]
 fn a_sim_that_is_ahead_is_caught_up_with_by_one_resynchronisation() {
     let mut world = World::with_subscribers();
     // The same IND as our first vector has: with another one the SIM takes it (TS 33.102 §C.2.1).

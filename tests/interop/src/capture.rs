@@ -39,7 +39,8 @@ impl Capture {
         command.stdout(File::create(&words)?).stderr(File::options().append(true).open(&words)?);
         let mut process = Process::start("dumpcap", &mut command)?;
         let is_writing = || std::fs::metadata(&file).is_ok_and(|metadata| metadata.len() > 0);
-        let begun = wait_until("dumpcap begins", Duration::from_secs(20), || is_writing() || process.has_ended());
+        let begun =
+            wait_until("dumpcap begins", Duration::from_secs(20), || is_writing() || process.has_ended());
         if begun.is_err() || process.has_ended() {
             println!("no capture: {}", std::fs::read_to_string(&words).unwrap_or_default());
             return Ok(None);
@@ -64,8 +65,10 @@ impl Captured {
         ensure!(seen > 0, "nothing was captured in {}", self.file.display());
         let filter = "(sip or diameter) and (_ws.malformed or _ws.expert.severity == error)";
         self.expect_none(filter)?;
-        self.expect_none("diameter.avp.unknown and diameter.flags.mandatory == 1 and diameter.avp.code.unknown")
-            .or_else(|error| if is_unknown_field(&error) { Ok(()) } else { Err(error) })
+        self.expect_none(
+            "diameter.avp.unknown and diameter.flags.mandatory == 1 and diameter.avp.code.unknown",
+        )
+        .or_else(|error| if is_unknown_field(&error) { Ok(()) } else { Err(error) })
     }
 
     /// The values of `fields` of all packets that `filter` lets through.
@@ -76,11 +79,7 @@ impl Captured {
             command.args(["-e", field]);
         }
         let output = command.output().context("tshark cannot be started")?;
-        ensure!(
-            output.status.success(),
-            "tshark {filter:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        );
+        ensure!(output.status.success(), "tshark {filter:?}: {}", String::from_utf8_lossy(&output.stderr));
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         Ok(text.lines().map(|line| line.split('\t').map(str::to_owned).collect()).collect())
     }

@@ -167,7 +167,11 @@ impl Core {
         for entry in names {
             let log = std::fs::read_to_string(entry.path()).unwrap_or_default();
             let lines: Vec<_> = log.lines().collect();
-            text += &format!("--- {}\n{}\n", entry.path().display(), lines[lines.len().saturating_sub(15)..].join("\n"));
+            text += &format!(
+                "--- {}\n{}\n",
+                entry.path().display(),
+                lines[lines.len().saturating_sub(15)..].join("\n")
+            );
         }
         text
     }

@@ -16,7 +16,8 @@ pub struct Process {
 impl Process {
     /// Starts `command`; `name` is for messages. What it prints goes where `command` says, else nowhere.
     pub fn start(name: &str, command: &mut Command) -> Result<Process> {
-        let child = command.stdin(Stdio::null()).spawn().with_context(|| format!("{name} cannot be started"))?;
+        let child =
+            command.stdin(Stdio::null()).spawn().with_context(|| format!("{name} cannot be started"))?;
         Ok(Process { name: name.to_owned(), child })
     }
 

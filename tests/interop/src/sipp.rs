@@ -2,7 +2,6 @@
 
 use std::fs::File;
 use std::net::{IpAddr, SocketAddr};
-use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -29,6 +28,8 @@ pub struct Sipp {
     pub calls: usize,
     /// How many of them a second.
     pub rate: f64,
+    /// Texts of the scenario to be replaced, each by its second.
+    pub edits: Vec<(String, String)>,
     /// More options.
     pub more: Vec<String>,
 }
@@ -80,6 +81,7 @@ impl Sipp {
             injection: String::new(),
             calls: 1,
             rate: 50.0,
+            edits: Vec::new(),
             more: Vec::new(),
         }
     }
@@ -103,6 +105,12 @@ impl Sipp {
         self
     }
 
+    /// With every `from` in the scenario replaced by `to`: a phone with a habit of its own.
+    pub fn edited(mut self, from: &str, to: &str) -> Sipp {
+        self.edits.push((from.to_owned(), to.to_owned()));
+        self
+    }
+
     /// With one more option.
     pub fn option(mut self, words: &[&str]) -> Sipp {
         self.more.extend(words.iter().map(|word| (*word).to_owned()));
@@ -116,9 +124,9 @@ impl Sipp {
 
     /// Runs it and demands that every call succeeds.
     pub fn run_all(self) -> Result<Outcome> {
-        let (calls, name) = (self.calls, self.scenario.clone());
+        let (calls, name) = (self.calls, format!("scenario {} {:?}", self.scenario, self.edits));
         let outcome = self.run()?;
-        outcome.expect_all(calls).with_context(|| format!("scenario {name}"))?;
+        outcome.expect_all(calls).context(name)?;
         Ok(outcome)
     }
 
@@ -127,15 +135,16 @@ impl Sipp {
         let directory = tempfile::Builder::new().prefix("evertone-sipp-").tempdir()?;
         let place = |name: &str| directory.path().join(name);
         std::fs::write(place("fields.csv"), &self.injection)?;
+        std::fs::write(place("scenario.xml"), self.scenario_text()?)?;
         let seconds = (self.calls as f64 / self.rate).ceil() as u64 + 40;
         let mut command = Command::new("sipp");
         command
-            .arg(bracketed(self.remote))
+            .arg(self.remote.to_string())
             .arg("-sf")
-            .arg(scenario_file(&self.scenario))
+            .arg(place("scenario.xml"))
             .args(["-i", &local_ip(self.local.ip()), "-p", &self.local.port().to_string()])
             .args(["-t", self.transport, "-m", &self.calls.to_string(), "-r", &self.rate.to_string()])
-            .args(["-l", "100000", "-nostdin", "-fd", "1", "-trace_stat", "-trace_err"])
+            .args(["-l", "5000", "-nostdin", "-fd", "1", "-trace_stat", "-trace_err"])
             .arg("-stf")
             .arg(place("statistics.csv"))
             .arg("-error_file")
@@ -151,6 +160,16 @@ impl Sipp {
         }
         let process = Process::start("sipp", &mut command)?;
         Ok(Running { process, directory, name: self.scenario, patience: Duration::from_secs(seconds + 10) })
+    }
+
+    fn scenario_text(&self) -> Result<String> {
+        let file = own_file(&format!("scenarios/{}.xml", self.scenario));
+        let mut text = std::fs::read_to_string(&file).with_context(|| file.display().to_string())?;
+        for (from, to) in &self.edits {
+            ensure!(text.contains(from), "{} does not contain {from:?}", self.scenario);
+            text = text.replace(from, to);
+        }
+        Ok(text)
     }
 }
 
@@ -204,17 +223,6 @@ fn read_statistics(text: &str) -> Result<Outcome> {
         retransmissions: value("Retransmissions(C)")?,
         complaint: String::new(),
     })
-}
-
-fn scenario_file(name: &str) -> PathBuf {
-    match Path::new(name).is_absolute() {
-        true => PathBuf::from(name),
-        false => own_file(&format!("scenarios/{name}.xml")),
-    }
-}
-
-fn bracketed(address: SocketAddr) -> String {
-    address.to_string()
 }
 
 /// SIPp wants an IPv6 address in brackets.

@@ -54,9 +54,13 @@ impl Subscriber {
         let name = &self.name;
         match &self.secret {
             Secret::Aka(key) => {
-                format!("[authentication username={name}@{DOMAIN} aka_K=0x{key} aka_OP=0x{OP} aka_AMF=0x8000]")
+                format!(
+                    "[authentication username={name}@{DOMAIN} aka_K=0x{key} aka_OP=0x{OP} aka_AMF=0x8000]"
+                )
             }
-            Secret::Digest(password) => format!("[authentication username={name}@{DOMAIN} password={password}]"),
+            Secret::Digest(password) => {
+                format!("[authentication username={name}@{DOMAIN} password={password}]")
+            }
         }
     }
 }

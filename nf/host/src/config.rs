@@ -173,7 +173,7 @@ impl Mistakes {
         let (t1, t2, t4) = (timers.t1_milliseconds, timers.t2_milliseconds, timers.t4_milliseconds);
         self.expect((1..=10_000).contains(&t1), "timers.t1Milliseconds", "must lie between 1 and 10000 ms");
         self.expect(t2 >= t1 && t2 <= 60_000, "timers.t2Milliseconds", "must lie between T1 and 60000 ms");
-        self.expect(t4 >= 1 && t4 <= 60_000, "timers.t4Milliseconds", "must lie between 1 and 60000 ms");
+        self.expect((1..=60_000).contains(&t4), "timers.t4Milliseconds", "must lie between 1 and 60000 ms");
         // RFC 3261 §16.6 step 11.
         let c = timers.c_seconds;
         self.expect(

@@ -406,10 +406,10 @@ impl<M: Machine> Driver<M> {
             self.diameter_reports.extend(self.scratch.drain(..));
             is_ready = true;
         }
-        if self.command_waiting.is_none() {
-            if let Poll::Ready(Some(command)) = self.wires.commands.poll_recv(cx) {
-                self.command_waiting = Some(command);
-            }
+        if self.command_waiting.is_none()
+            && let Poll::Ready(Some(command)) = self.wires.commands.poll_recv(cx)
+        {
+            self.command_waiting = Some(command);
         }
         is_ready |= self.command_waiting.is_some();
         if is_ready { Poll::Ready(()) } else { Poll::Pending }

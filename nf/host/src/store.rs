@@ -27,6 +27,7 @@ use crate::machine::{CommitFailure, Durable};
 
 type Bytes = &'static [u8];
 type Definition<'a> = TableDefinition<'a, Bytes, Bytes>;
+type Pending = BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>;
 type Opened = Rc<ReadOnlyTable<Bytes, Bytes>>;
 
 /// Pages kept in memory. 16 MiB hold the hot part of 100,000 subscribers; the kernel's cache holds the rest.
@@ -54,7 +55,8 @@ struct Inner {
     path: PathBuf,
     database: Database,
     committed: RefCell<Committed>,
-    pending: RefCell<BTreeMap<(Table, Vec<u8>), Option<Vec<u8>>>>,
+    /// Values written since, `None` for a key removed.
+    pending: RefCell<Pending>,
 }
 
 struct Committed {
@@ -226,10 +228,10 @@ impl Inner {
             ours.map(|((_, key), value)| (key.clone(), value.clone())).collect();
         let mut tell_pending_before = |key: Option<&[u8]>, visit: &mut dyn FnMut(&[u8], &[u8]) -> bool| {
             while pending.front().is_some_and(|(ours, _)| key.is_none_or(|key| ours.as_slice() < key)) {
-                if let Some((ours, Some(value))) = pending.pop_front() {
-                    if !visit(&ours, &value) {
-                        return Next::Stop;
-                    }
+                if let Some((ours, Some(value))) = pending.pop_front()
+                    && !visit(&ours, &value)
+                {
+                    return Next::Stop;
                 }
             }
             let is_replaced = key.is_some() && pending.front().map(|(ours, _)| ours.as_slice()) == key;

@@ -3,16 +3,16 @@
 //! The HSS is stopped while its store is copied (well below a second for 10⁵ subscribers): what is in the file is one
 //! moment, and everything confirmed before it. Cx requests in the pause are answered late or repeated.
 //!
-//! A restore raises SEQ before the HSS serves again, in an HSS that nobody can reach: else SQNs that were used after the
-//! backup would be used once more.
+//! A restore raises SEQ before the backup takes the place of what is there, in an HSS that nobody can reach: else SQNs that
+//! were used after the backup would be used once more.
 
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitCode, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
-use hss::provisioning::{JumpRequest, JumpResult};
-use node::config::FunctionKind;
+use hss::provisioning::{JUMP_DEFAULT, JUMP_MAX, JumpRequest, JumpResult};
+use node::config::{FunctionConfig, FunctionKind};
 
 use super::api;
 use super::context::Context;
@@ -97,45 +97,56 @@ pub async fn restore(context: &Context, arguments: &RestoreArguments) -> Result<
     Ok(ExitCode::SUCCESS)
 }
 
+/// Prepares the backup beside what is there, and exchanges the two at the end: whenever this is cut off, no HSS can have
+/// served from a store whose SEQ was not raised.
 async fn replace(context: &Context, store: &[u8], key: &[u8]) -> Result<u64> {
     let directory = context.places.state_of(FunctionKind::Hss);
-    cloud::local::create_private_directory(&directory)?;
-    let key_file = context.places.key_encryption_key();
-    if let Some(directory) = key_file.parent() {
-        cloud::local::create_private_directory(directory)?;
-    }
-    let (store_file, aside) = (directory.join(STORE), directory.join("hss.redb.before-restore"));
-    let key_aside = key_file.with_extension("before-restore");
-    let before = [(&store_file, &aside), (&key_file, &key_aside)];
-    for (file, aside) in before {
-        if file.exists() {
-            std::fs::rename(file, aside).with_context(|| format!("cannot move {} aside", file.display()))?;
+    let (store_file, key_file) = (directory.join(STORE), context.places.key_encryption_key());
+    let prepared = context.places.state_directory.join("restore");
+    let (store_prepared, key_prepared) = (prepared.join(STORE), prepared.join(KEY));
+    let prepare = async {
+        for directory in [Some(directory.as_path()), key_file.parent(), Some(&prepared)].into_iter().flatten()
+        {
+            cloud::local::create_private_directory(directory)?;
         }
-    }
-    let put = || -> Result<()> {
-        archive::write_private(&key_file, key)?;
-        archive::write_private(&store_file, store)
-    };
-    let done = match put() {
-        Ok(()) => jump(context).await,
-        Err(error) => Err(error),
-    };
-    for (file, aside) in before {
-        if done.is_err() && aside.exists() {
-            std::fs::rename(aside, file).with_context(|| format!("cannot put {} back", file.display()))?;
-        } else {
-            let _ = std::fs::remove_file(aside);
+        archive::write_private(&key_prepared, key)?;
+        archive::write_private(&store_prepared, store)?;
+        // A second restore of one backup must go beyond what the first one led to. A store that cannot be read any more,
+        // the reason for many a restore, tells nothing: then the time that has passed must do.
+        let before = match store_file.exists() {
+            true => jump(context, &directory, &key_file, Some(0)).await.unwrap_or(0),
+            false => 0,
+        };
+        let mut offset = jump(context, &prepared, &key_prepared, None).await?;
+        let wanted = before.saturating_add(JUMP_DEFAULT);
+        while offset < wanted {
+            let by = (wanted - offset).min(JUMP_MAX);
+            offset = jump(context, &prepared, &key_prepared, Some(by)).await?;
         }
-    }
-    done.context("what was there before is in place again")
+        Ok(offset)
+    };
+    let offset: Result<u64> = prepare.await;
+    let exchanged = offset.context("what was there before is untouched").and_then(|offset| {
+        for (from, to) in [(&key_prepared, &key_file), (&store_prepared, &store_file)] {
+            std::fs::rename(from, to).with_context(|| format!("cannot put {} in place", to.display()))?;
+        }
+        Ok(offset)
+    });
+    // Holds keys: nothing of it may stay.
+    let _ = std::fs::remove_dir_all(&prepared);
+    exchanged
 }
 
 /// Raises SEQ in an HSS of our own: its Diameter port is one that no function knows.
-async fn jump(context: &Context) -> Result<u64> {
+async fn jump(context: &Context, directory: &Path, key_file: &Path, by: Option<u64>) -> Result<u64> {
     let inputs = watch::inputs(&context.places)?;
     let text = watch::accepted_text(&context.places).context("there is no resource")?;
     let validated = watch::validate(RESOURCE, &text, &inputs).map_err(anyhow::Error::msg)?;
     let mut config = validated.desired.processes[&FunctionKind::Hss].config.clone();
+    config.state_directory = Some(directory.to_owned());
+    if let FunctionConfig::Hss(hss) = &mut config.function {
+        hss.key_encryption_key_file = key_file.to_owned();
+    }
     let socket = context.places.run_directory.join("restore.sock");
     let file = context.places.run_directory.join("restore.yaml");
     config.admin_socket.clone_from(&socket);
@@ -153,18 +164,18 @@ async fn jump(context: &Context) -> Result<u64> {
         .stderr(Stdio::piped())
         .spawn()
         .with_context(|| format!("cannot start {}", binary.display()))?;
-    let jumped = jump_in(child, &socket).await;
+    let jumped = jump_in(child, &socket, by).await;
     for path in [&file, &socket] {
         let _ = std::fs::remove_file(path);
     }
     jumped
 }
 
-async fn jump_in(mut child: Child, socket: &Path) -> Result<u64> {
+async fn jump_in(mut child: Child, socket: &Path, by: Option<u64>) -> Result<u64> {
     let begun = Instant::now();
     let result = loop {
         if health::probe(socket).await.is_ok() {
-            let body = serde_json::to_vec(&JumpRequest::default())?;
+            let body = serde_json::to_vec(&JumpRequest { by })?;
             let answer = http::post(socket, "/command/sequence.jump", body, Duration::from_secs(60)).await?;
             break match answer.is_success() {
                 true => answer.json::<JumpResult>().map(|jumped| jumped.offset).map_err(anyhow::Error::from),

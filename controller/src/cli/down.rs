@@ -81,7 +81,7 @@ fn is_zombie(pid: i32) -> bool {
 fn purge(context: &Context) -> Result<()> {
     let directory = &context.places.state_directory;
     // Only what is ours: the directory may have been chosen carelessly.
-    let ours = ["hss", "pcscf", "icscf", "scscf", "logs", "keys", "demo"];
+    let ours = ["hss", "pcscf", "icscf", "scscf", "logs", "keys", "demo", "restore"];
     for name in ours.iter().map(|name| directory.join(name)).filter(|path| path.is_dir()) {
         std::fs::remove_dir_all(&name).with_context(|| format!("cannot remove {}", name.display()))?;
     }

@@ -24,7 +24,7 @@ use serde::de::DeserializeOwned;
 
 use crate::multimedia_authentication::{FIELD_AKA, FIELD_DIGEST};
 use crate::provisioning::{
-    Checked, Count, DeregisterRequest, JUMP_DEFAULT, JumpRequest, JumpResult, ListRequest, PAGE_MAX, Page,
+    Checked, Count, DeregisterRequest, JUMP_DEFAULT, JUMP_MAX, JumpRequest, JumpResult, ListRequest, PAGE_MAX, Page,
     PublicIdentityView, PutResult, RECORDS_MAX, Record, RegistrationState, Selector, View,
 };
 use crate::record::{State, Subscriber};
@@ -37,8 +37,6 @@ const JUMP_PER_SECOND: u64 = 16;
 /// What the time since the last jump adds starts again here: 48 days. Cut off instead, it would be the same for all
 /// later restores.
 const JUMP_ELAPSED_MODULUS: u64 = 1 << 26;
-/// The most one jump may add: a SIM accepts 2²⁸ at once, and the elapsed time comes on top.
-const JUMP_MAX: u64 = 1 << 27;
 
 const COMMANDS: &str = "subscriber.put, subscriber.get, subscriber.list, subscriber.count, subscriber.deregister, \
                         subscriber.remove, subscriber.check, sequence.jump";

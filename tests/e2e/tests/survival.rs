@@ -124,7 +124,9 @@ fn each_function_killed_serves_again_within_a_second_and_nobody_registers_anew()
             assert!(served <= PROMISE, "{name} took {served:?}");
             assert!(wait_until(PATIENCE, || core.successor(name, old).is_some()), "{name} is ready again");
             // Whatever was under way at that moment has repaired itself or ended.
-            assert!(load.run_until(&mut phones, PATIENCE, |phones| loaded.iter().all(|number| phones.times_registered(*number) > 0)));
+            assert!(load.run_until(&mut phones, PATIENCE, |phones| {
+                loaded.iter().all(|number| phones.times_registered(*number) > 0)
+            }));
             call_all(&mut phones, calm);
             let function = core.function(name);
             let reason = function["lastExit"]["reason"].as_str().unwrap_or_default().to_owned();
@@ -135,7 +137,8 @@ fn each_function_killed_serves_again_within_a_second_and_nobody_registers_anew()
         let status = core.run(&["status", "--events", "40"]).succeeded();
         println!("{}", status.out);
         for name in FUNCTIONS {
-            let wanted = |what: &str| status.out.lines().any(|line| line.contains(name) && line.contains(what));
+            let wanted =
+                |what: &str| status.out.lines().any(|line| line.contains(name) && line.contains(what));
             assert!(wanted("Exited") && wanted("Started") && wanted("Ready"), "{name}:\n{}", status.out);
         }
         if round == "started" {

@@ -19,6 +19,8 @@ pub const PAGE_MAX: usize = 1000;
 pub const PUBLIC_IDENTITIES_MAX: usize = 64;
 /// By how much `sequence.jump` raises SEQ when nothing is said: a million registrations of one subscriber.
 pub const JUMP_DEFAULT: u64 = 1 << 20;
+/// The most one jump may add: a SIM accepts 2²⁸ at once, and the elapsed time comes on top.
+pub const JUMP_MAX: u64 = 1 << 27;
 
 /// A secret as text: `Debug` prints a redaction.
 #[derive(Clone, PartialEq, Eq, Serialize)]

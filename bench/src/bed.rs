@@ -35,23 +35,36 @@ impl<'a> Bed<'a> {
         Ok(Bed { core, fleet: Fleet::new(devices, socket), mix })
     }
 
-    /// Registers the devices that the mix wants registered.
+    /// Brings the devices into the state that the mix wants, also when an earlier run left them in another.
     pub fn register(&mut self) -> Result<()> {
-        let wanted: Vec<usize> = (0..self.fleet.len())
-            .filter(|index| matches!(self.mix.part(*index), Part::Answering | Part::Busy | Part::Ringing))
-            .collect();
-        self.register_devices(wanted)
+        let is_wanted = |part| matches!(part, Part::Answering | Part::Busy | Part::Ringing);
+        let mix = self.mix;
+        let parts = (0..self.fleet.len()).map(|index| (index, mix.part(index)));
+        let (registered, others): (Vec<_>, Vec<_>) = parts.partition(|(_, part)| is_wanted(*part));
+        self.order(registered.into_iter().map(|(index, _)| index), ue::Device::register)?;
+        if mix == Mix::Mixed {
+            self.order(others.into_iter().map(|(index, _)| index), ue::Device::deregister)?;
+        }
+        Ok(())
     }
 
     /// Registers these devices, a few at once, as fast as the core takes them.
     pub fn register_devices(&mut self, wanted: impl IntoIterator<Item = usize>) -> Result<()> {
+        self.order(wanted, ue::Device::register)
+    }
+
+    fn order(
+        &mut self,
+        wanted: impl IntoIterator<Item = usize>,
+        order: impl Fn(&mut ue::Device, clock::Instant),
+    ) -> Result<()> {
         let mut waiting = wanted.into_iter();
         let mut under_way = 0;
         loop {
             while under_way < WINDOW
                 && let Some(index) = waiting.next()
             {
-                self.fleet.order(index, ue::Device::register)?;
+                self.fleet.order(index, &order)?;
                 under_way += 1;
             }
             if under_way == 0 {
@@ -61,7 +74,7 @@ impl<'a> Bed<'a> {
             self.fleet.turn(patience)?;
             while let Some((index, report)) = self.fleet.report() {
                 match report {
-                    ue::Report::Registered { .. } => under_way -= 1,
+                    ue::Report::Registered { .. } | ue::Report::Deregistered => under_way -= 1,
                     ue::Report::RegistrationFailed(failure) => {
                         let who = &self.fleet.device(index).profile().public_identity;
                         bail!("{who} could not be registered before the run: {failure:?}");

@@ -149,7 +149,8 @@ impl Function {
     pub fn command(&self, name: &str, document: &Value) -> Result<Value> {
         let body = serde_json::to_vec(document)?;
         let answer = request(&self.socket, "POST", &format!("/command/{name}"), &body)?;
-        serde_json::from_slice(&answer).with_context(|| format!("{name} was answered by something else than JSON"))
+        serde_json::from_slice(&answer)
+            .with_context(|| format!("{name} was answered by something else than JSON"))
     }
 
     /// Its metrics.
@@ -189,11 +190,15 @@ fn request(socket: &Path, method: &str, path: &str, body: &[u8]) -> Result<Vec<u
         UnixStream::connect(socket).with_context(|| format!("cannot connect to {}", socket.display()))?;
     stream.set_read_timeout(Some(Duration::from_secs(60)))?;
     let length = body.len();
-    write!(stream, "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n")?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n"
+    )?;
     stream.write_all(body)?;
     let mut answer = Vec::new();
     stream.read_to_end(&mut answer).with_context(|| format!("no answer to {method} {path}"))?;
-    let split = answer.windows(4).position(|window| window == b"\r\n\r\n").context("the answer is not HTTP")?;
+    let split =
+        answer.windows(4).position(|window| window == b"\r\n\r\n").context("the answer is not HTTP")?;
     let content = answer.split_off(split + 4);
     let head = String::from_utf8_lossy(&answer);
     let status = head.split(' ').nth(1).unwrap_or("");

@@ -7,6 +7,7 @@ use anyhow::{Result, bail};
 use clock::{Duration, Instant, TimerTable};
 use ue::{Device, Output, Report};
 
+use crate::interrupt;
 use crate::population::Population;
 use crate::socket::Socket;
 
@@ -71,9 +72,8 @@ impl Fleet {
     pub fn turn(&mut self, until: Instant) -> Result<()> {
         let next = self.timers.next().unwrap_or(Instant::FAR_FUTURE).min(until);
         let patience = next.saturating_since(self.now()).min(Duration::from_secs(1));
-        if self.socket.wait(patience)?.is_err() {
-            bail!("interrupted");
-        }
+        self.socket.wait(patience)?;
+        interrupt::check()?;
         for _ in 0..BATCH_MAX {
             let Some((address, bytes)) = self.socket.receive()? else { break };
             let Some(index) = Population::index(address).filter(|index| *index < self.devices.len()) else {

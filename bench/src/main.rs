@@ -10,6 +10,7 @@ mod capacity;
 mod core;
 mod figures;
 mod fleet;
+mod interrupt;
 mod load;
 mod meter;
 mod population;
@@ -88,7 +89,7 @@ impl Place {
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    let result = socket::hold_signals().and_then(|()| match cli.verb {
+    let result = interrupt::listen().and_then(|()| match cli.verb {
         Verb::Run(arguments) => run::run(&cli.place, &arguments),
         Verb::Capacity(arguments) => capacity::run(&cli.place, &arguments),
         Verb::Figures(arguments) => figures::run(&cli.place, &arguments),

@@ -35,7 +35,8 @@ impl Meter {
     pub fn memory(&self) -> Result<u64> {
         let text = std::fs::read_to_string(self.0.join("status")).context("the process is gone")?;
         let line = text.lines().find_map(|line| line.strip_prefix("VmRSS:")).context("no VmRSS")?;
-        let kibibytes: u64 = line.trim().trim_end_matches("kB").trim().parse().context("VmRSS is no number")?;
+        let kibibytes: u64 =
+            line.trim().trim_end_matches("kB").trim().parse().context("VmRSS is no number")?;
         Ok(kibibytes * 1024)
     }
 }

@@ -95,13 +95,20 @@ impl Population {
         let indices: Vec<usize> = (0..self.count).collect();
         for chunk in indices.chunks(RECORDS_PER_COMMAND) {
             let records: Vec<Value> = chunk.iter().map(|index| self.record(*index, &core.domain)).collect();
-            core.hss().command("subscriber.put", &Value::Array(records)).context("cannot add the subscribers")?;
+            core.hss()
+                .command("subscriber.put", &Value::Array(records))
+                .context("cannot add the subscribers")?;
         }
         Ok(())
     }
 
     /// The devices, switched on and not registered. Each answers as `behaviour` says.
-    pub fn devices(&self, core: &Core, port: u16, behaviour: impl Fn(usize) -> AnswerBehaviour) -> Vec<Device> {
+    pub fn devices(
+        &self,
+        core: &Core,
+        port: u16,
+        behaviour: impl Fn(usize) -> AnswerBehaviour,
+    ) -> Vec<Device> {
         let mut rings = Random::new(self.seed, "ring");
         (0..self.count)
             .map(|index| {

@@ -60,6 +60,9 @@ pub fn print(outcome: &Outcome) {
             String::new()
         },
     );
+    if outcome.dropped > 0 {
+        println!("{} datagrams of ours did not fit into the kernel's buffer", outcome.dropped);
+    }
     for (what, count) in &tally.violations {
         println!("VIOLATION: {what}: {count}");
     }

@@ -68,6 +68,9 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<()> {
         hold_mean: Duration::from_millis(arguments.hold_milliseconds),
         seed: place.seed,
     })?;
+    // Before anything is printed: the reader of a pipe may be gone, and the core must not stay behind.
+    drop(bed);
+    drop(core);
     if arguments.json {
         println!("{:#}", print::document(&outcome));
     } else {

@@ -11,8 +11,6 @@ use clock::Duration;
 use nix::errno::Errno;
 use nix::libc;
 use nix::poll::{PollFd, PollFlags};
-use nix::sys::signal::{SigSet, Signal};
-use nix::sys::signalfd::SignalFd;
 use nix::sys::socket::{
     ControlMessage, ControlMessageOwned, MsgFlags, SockaddrIn, recvmsg, sendmsg, setsockopt, sockopt,
 };
@@ -22,7 +20,6 @@ use nix::sys::time::TimeSpec;
 pub struct Socket {
     socket: UdpSocket,
     pcscf: SockaddrIn,
-    signals: SignalFd,
     scratch: Vec<u8>,
     control: Vec<u8>,
     /// Datagrams that the kernel did not take because its buffer was full.
@@ -31,10 +28,6 @@ pub struct Socket {
 
 /// What the kernel is asked to keep for us: at 10,000 datagrams a second some 200 ms. It may grant less.
 const BUFFER_BYTES: usize = 4 * 1024 * 1024;
-
-/// SIGINT or SIGTERM came: whatever was started is to be stopped.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Interrupted;
 
 impl Socket {
     /// Binds `port` on all addresses; everything is sent to `pcscf`.
@@ -49,7 +42,6 @@ impl Socket {
         Ok(Socket {
             socket,
             pcscf: SockaddrIn::from(pcscf),
-            signals: SignalFd::new(&watched_signals()).context("signals cannot be waited for")?,
             scratch: vec![0; 65_536],
             control: nix::cmsg_space!(libc::in_pktinfo),
             dropped: 0,
@@ -83,50 +75,39 @@ impl Socket {
     pub fn receive(&mut self) -> Result<Option<(Ipv4Addr, Bytes)>> {
         let mut parts = [IoSliceMut::new(&mut self.scratch)];
         let flags = MsgFlags::MSG_DONTWAIT;
-        let (count, to) =
-            match recvmsg::<SockaddrIn>(self.socket.as_raw_fd(), &mut parts, Some(&mut self.control), flags) {
-                Ok(message) => {
-                    let to = message.cmsgs()?.find_map(|control| match control {
-                        ControlMessageOwned::Ipv4PacketInfo(information) => {
-                            Some(Ipv4Addr::from(information.ipi_addr.s_addr.to_ne_bytes()))
-                        }
-                        _ => None,
-                    });
-                    (message.bytes, to)
-                }
-                Err(Errno::EAGAIN) => return Ok(None),
-                // An error of an earlier datagram.
-                Err(Errno::ECONNREFUSED) => (0, None),
-                Err(error) => return Err(error).context("cannot receive"),
-            };
+        let (count, to) = match recvmsg::<SockaddrIn>(
+            self.socket.as_raw_fd(),
+            &mut parts,
+            Some(&mut self.control),
+            flags,
+        ) {
+            Ok(message) => {
+                let to = message.cmsgs()?.find_map(|control| match control {
+                    ControlMessageOwned::Ipv4PacketInfo(information) => {
+                        Some(Ipv4Addr::from(information.ipi_addr.s_addr.to_ne_bytes()))
+                    }
+                    _ => None,
+                });
+                (message.bytes, to)
+            }
+            Err(Errno::EAGAIN) => return Ok(None),
+            // An error of an earlier datagram.
+            Err(Errno::ECONNREFUSED) => (0, None),
+            Err(error) => return Err(error).context("cannot receive"),
+        };
         let to = to.unwrap_or(Ipv4Addr::UNSPECIFIED);
         Ok(Some((to, Bytes::copy_from_slice(&self.scratch[..count]))))
     }
 
     /// Waits for a datagram.
-    pub fn wait(&self, patience: Duration) -> Result<Result<(), Interrupted>> {
-        let mut descriptors = [
-            PollFd::new(self.socket.as_fd(), PollFlags::POLLIN),
-            PollFd::new(self.signals.as_fd(), PollFlags::POLLIN),
-        ];
+    pub fn wait(&self, patience: Duration) -> Result<()> {
+        let mut descriptors = [PollFd::new(self.socket.as_fd(), PollFlags::POLLIN)];
         // In nanoseconds: the milliseconds of poll would start attempts in clumps.
         match nix::poll::ppoll(&mut descriptors, Some(TimeSpec::from_duration(patience)), None) {
-            Ok(_) | Err(Errno::EINTR) => {}
-            Err(error) => return Err(error).context("cannot wait"),
+            Ok(_) | Err(Errno::EINTR) => Ok(()),
+            Err(error) => Err(error).context("cannot wait"),
         }
-        let is_asked_to_stop = descriptors[1].any().unwrap_or(false);
-        Ok(if is_asked_to_stop { Err(Interrupted) } else { Ok(()) })
     }
-}
-
-fn watched_signals() -> SigSet {
-    SigSet::from_iter([Signal::SIGINT, Signal::SIGTERM])
-}
-
-/// From now on the two signals do not end the program: it stops what it has started first. Programs that it starts are
-/// not affected, the standard library gives them an empty mask.
-pub fn hold_signals() -> Result<()> {
-    watched_signals().thread_block().context("signals cannot be held back")
 }
 
 #[cfg(test)]
@@ -136,7 +117,9 @@ mod tests {
     #[test]
     fn a_datagram_leaves_from_the_wanted_address_and_is_found_by_the_one_it_came_to() {
         let other = UdpSocket::bind("127.20.30.40:0").unwrap();
-        let std::net::SocketAddr::V4(address) = other.local_addr().unwrap() else { unreachable!("bound as IPv4") };
+        let std::net::SocketAddr::V4(address) = other.local_addr().unwrap() else {
+            unreachable!("bound as IPv4")
+        };
         let mut socket = Socket::bind(0, address).unwrap();
         let device = Ipv4Addr::new(127, 64, 3, 7);
         socket.send(device, b"REGISTER").unwrap();
@@ -144,7 +127,7 @@ mod tests {
         let (count, from) = other.recv_from(&mut buffer).unwrap();
         assert_eq!((&buffer[..count], from.ip()), (&b"REGISTER"[..], device.into()));
         other.send_to(b"SIP/2.0 200 OK", from).unwrap();
-        socket.wait(Duration::from_secs(5)).unwrap().expect("nobody interrupts");
+        socket.wait(Duration::from_secs(5)).unwrap();
         let (to, bytes) = socket.receive().unwrap().expect("it is there");
         assert_eq!((to, &bytes[..]), (device, &b"SIP/2.0 200 OK"[..]));
         assert!(socket.receive().unwrap().is_none());

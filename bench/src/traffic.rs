@@ -31,6 +31,8 @@ pub struct Outcome {
     pub lateness_max: Duration,
     /// Attempts that found no idle device.
     pub without_device: u64,
+    /// Datagrams that the kernel did not take from us.
+    pub dropped: u64,
 }
 
 impl Outcome {
@@ -41,7 +43,11 @@ impl Outcome {
 
     /// CPU milliseconds per attempt, of one function.
     pub fn cpu_per_attempt(&self, name: &str) -> f64 {
-        let spent = self.cpu.iter().find(|(function, _)| *function == name).map_or(Duration::ZERO, |(_, spent)| *spent);
+        let spent = self
+            .cpu
+            .iter()
+            .find(|(function, _)| *function == name)
+            .map_or(Duration::ZERO, |(_, spent)| *spent);
         spent.as_secs_f64() * 1000.0 / self.tally.attempts().max(1) as f64
     }
 
@@ -163,12 +169,21 @@ impl<'a> Traffic<'a> {
         let spent = before.iter().zip(&after).map(|((name, before), (_, after))| (*name, *after - *before));
         let mut cpu: Vec<_> = spent.collect();
         let (_, cpu_generator) = cpu.pop().expect("the generator is the last");
-        Ok(Outcome { tally: self.tally, elapsed, cpu, cpu_generator, lateness_max, without_device: self.without_device })
+        Ok(Outcome {
+            tally: self.tally,
+            elapsed,
+            cpu,
+            cpu_generator,
+            lateness_max,
+            without_device: self.without_device,
+            dropped: self.fleet.dropped(),
+        })
     }
 
     /// CPU time of the functions and, last, of this program.
     fn cpu(&self) -> Result<Vec<(&'static str, Duration)>> {
-        let functions = self.core.functions().iter().map(|function| Ok((function.name, function.meter.cpu()?)));
+        let functions =
+            self.core.functions().iter().map(|function| Ok((function.name, function.meter.cpu()?)));
         functions.chain([Meter::own().cpu().map(|cpu| ("generator", cpu))]).collect()
     }
 
@@ -229,7 +244,9 @@ impl<'a> Traffic<'a> {
         for index in [Some(caller), callee].into_iter().flatten() {
             self.is_busy[index] = true;
         }
-        let to = callee.map(|callee| self.fleet.device(callee).profile().public_identity.clone()).unwrap_or_default();
+        let to = callee
+            .map(|callee| self.fleet.device(callee).profile().public_identity.clone())
+            .unwrap_or_default();
         match scenario {
             Scenario::Registration | Scenario::Reregistration => {
                 self.registrations.insert(caller, attempt);
@@ -321,6 +338,7 @@ impl<'a> Traffic<'a> {
             Report::CallFailed { call, failure } => self.on_call_failed(index, &call, &failure),
             Report::MessageDelivered { call, after } => {
                 self.on_call(&call, |attempt| attempt.sample(Delay::Message, after));
+                self.on_call(&call, |attempt| attempt.is_answered = true);
                 self.end_dialog(&call, None);
             }
             Report::MessageFailed { call, failure } => self.on_call_failed(index, &call, &failure),
@@ -372,7 +390,8 @@ impl<'a> Traffic<'a> {
             // The callee's view: its caller will tell.
             return;
         }
-        let is_wanted = matches!(failure, Failure::Refused(status) if attempt.scenario.refusals().contains(status));
+        let is_wanted =
+            matches!(failure, Failure::Refused(status) if attempt.scenario.refusals().contains(status));
         self.end_dialog(call, (!is_wanted).then(|| reason(failure)));
     }
 
@@ -391,7 +410,8 @@ impl<'a> Traffic<'a> {
     fn end_dialog(&mut self, call: &CallId, failure: Option<String>) {
         self.hang_ups.set(call.clone(), None);
         if let Some(attempt) = self.dialogs.remove(call) {
-            let is_unwanted = failure.is_none() && attempt.is_answered && !attempt.scenario.refusals().is_empty();
+            let is_unwanted =
+                failure.is_none() && attempt.is_answered && !attempt.scenario.refusals().is_empty();
             self.end(&attempt, if is_unwanted { Some("200".into()) } else { failure });
         }
     }

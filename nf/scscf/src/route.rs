@@ -130,8 +130,12 @@ impl Scscf {
         self.bring_back(Interrupted { server, request, role, public_identity, number });
     }
 
-    /// The caller gave up while the HSS was asked: nothing was forwarded yet, so the answer is ours.
+    /// The caller gave up while nothing was open, so the answer is ours: the HSS was being asked, or a dead flow was to
+    /// make way for another one (what is cancelled the shell forwards no more).
     pub(crate) fn handle_cancelled(&mut self, server: ServerKey) {
+        if let Some(Forwarded::Terminating { request, .. }) = self.forwarded.remove(&server) {
+            return self.refuse(server, &request, 487, "Request Terminated");
+        }
         let found = self.waiting.iter().find_map(|(query, waiting)| match waiting {
             Waiting::Restoration(interrupted) if interrupted.server == server => Some(*query),
             _ => None,
@@ -181,6 +185,11 @@ impl Scscf {
                     &identity,
                     response.status().to_string(),
                 );
+                if origin == Origin::Unreachable {
+                    // One next hop is out of reach, not this server: no reason for others to avoid it (RFC 3261 §16.7
+                    // step 6 on 503).
+                    draft.set_status(500, "Next Hop Unreachable");
+                }
             }
             Some(Forwarded::Terminating { request, set, branches, identity }) => {
                 if response.status() == 430 {

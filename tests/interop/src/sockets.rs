@@ -43,17 +43,27 @@ impl Datagrams {
         None
     }
 
-    /// The status of the next final response within `patience`; `None`: silence.
-    pub fn final_status(&self, patience: Duration) -> Option<u16> {
+    /// The status of the next final response within `patience` to the message with that Call-ID (if it has
+    /// one); `None`: silence.
+    pub fn final_status(&self, call_id: Option<&str>, patience: Duration) -> Option<u16> {
         let end = Instant::now() + patience;
         loop {
             let left = end.checked_duration_since(Instant::now())?;
-            let status = status_of(&self.receive(left)?);
-            if let Some(status) = status.filter(|status| *status >= 200) {
-                return Some(status);
+            let message = self.receive(left)?;
+            let status = status_of(&message).filter(|status| *status >= 200);
+            if status.is_some() && self::call_id(&message) == call_id {
+                return status;
             }
         }
     }
+}
+
+/// The Call-ID of a message, in its long or its short form.
+pub fn call_id(message: &str) -> Option<&str> {
+    let fields = message.lines().filter_map(|line| line.split_once(':'));
+    let mut found =
+        fields.filter(|(name, _)| ["call-id", "i"].contains(&name.trim().to_ascii_lowercase().as_str()));
+    Some(found.next()?.1.trim())
 }
 
 /// The status code of a response; `None` for a request.

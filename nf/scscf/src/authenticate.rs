@@ -60,7 +60,14 @@ impl Scscf {
         }
         let who = registrant.private_identity.clone();
         let key = Key { private_identity: who.clone(), nonce: credentials.nonce.into() };
-        let Some(challenge) = self.challenges.find_mut(&key) else {
+        let is_served = self.set_of(registrant).is_some_and(|set| set.has_contact_of(&who));
+        // A digest does not cover To: without this, who has answered a challenge of its own could name somebody else's
+        // public identity there, and do what needs no SAR (see, or confirm to the P-CSCF, that registration). The
+        // HSS says whether the two belong together: in MAR, or earlier, when the contact was registered.
+        let is_theirs = |challenge: &Challenge| {
+            is_served || challenge.public_identity == registrant.public_identity
+        };
+        let Some(challenge) = self.challenges.find_mut(&key).filter(|challenge| is_theirs(challenge)) else {
             let is_ours = credentials.realm == self.own.home_domain;
             let outcome = if is_ours { "stale_nonce" } else { "wrong_realm" };
             self.event("registration", outcome, &who, "the nonce is not one of ours, or was used");

@@ -1,6 +1,7 @@
 //! A home network around one S-CSCF: an HSS that answers at once, devices that answer challenges, and a record of
 //! what left.
 
+mod attacks;
 mod calls;
 mod operator;
 mod registration;

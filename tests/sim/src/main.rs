@@ -2,10 +2,13 @@
 
 use std::ops::Range;
 use std::process::ExitCode;
+use std::sync::Mutex;
+use std::sync::atomic::AtomicU64;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
-use sim::Scenario;
 use sim::sabotage::Sabotage;
+use sim::{Outcome, Scenario};
 
 struct Arguments {
     seeds: Range<u64>,
@@ -38,8 +41,48 @@ fn arguments() -> Result<Arguments, String> {
     Ok(arguments)
 }
 
+/// What all green seeds add up to.
+#[derive(Default)]
+struct Totals {
+    promised: AtomicU64,
+    registered: AtomicU64,
+    released: AtomicU64,
+}
+
+/// Runs all seeds on all processors. The lowest seed that fails and what came out of it.
+fn run(arguments: &Arguments, totals: &Totals) -> Option<(u64, Outcome)> {
+    let Arguments { seeds, with_kills, sabotage } = arguments;
+    let next = AtomicU64::new(seeds.start);
+    let failed: Mutex<Option<(u64, Outcome)>> = Mutex::new(None);
+    let work = || {
+        loop {
+            let seed = next.fetch_add(1, Relaxed);
+            let is_over = failed.lock().is_ok_and(|failed| failed.is_some());
+            if seed >= seeds.end || is_over {
+                return;
+            }
+            let outcome = Scenario { seed, with_kills: *with_kills, sabotage: *sabotage }.run();
+            totals.promised.fetch_add(outcome.promised, Relaxed);
+            totals.registered.fetch_add(outcome.registered, Relaxed);
+            totals.released.fetch_add(outcome.released, Relaxed);
+            if !outcome.violations.is_empty()
+                && let Ok(mut failed) = failed.lock()
+                && failed.as_ref().is_none_or(|(lower, _)| seed < *lower)
+            {
+                *failed = Some((seed, outcome));
+            }
+        }
+    };
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(1, usize::from) {
+            scope.spawn(work);
+        }
+    });
+    failed.into_inner().ok().flatten()
+}
+
 fn main() -> ExitCode {
-    let Arguments { seeds, with_kills, sabotage } = match arguments() {
+    let arguments = match arguments() {
         Ok(arguments) => arguments,
         Err(reason) => {
             eprintln!("sim: {reason}");
@@ -47,28 +90,25 @@ fn main() -> ExitCode {
         }
     };
     let started = Instant::now();
-    let (mut promised, mut registered, mut released) = (0, 0, 0);
-    let count = seeds.end.saturating_sub(seeds.start);
-    for seed in seeds {
-        let outcome = Scenario { seed, with_kills, sabotage }.run();
-        if !outcome.violations.is_empty() {
-            println!("{}", outcome.trace);
-            println!("seed {seed} broke:");
-            for violation in &outcome.violations {
-                println!("  {violation}");
-            }
-            let kills = if with_kills { " --kills" } else { "" };
-            println!("again: cargo run -p sim -- --seeds {seed}..{}{kills}", seed + 1);
-            return ExitCode::FAILURE;
+    let totals = Totals::default();
+    if let Some((seed, outcome)) = run(&arguments, &totals) {
+        println!("{}", outcome.trace);
+        println!("seed {seed} broke:");
+        for violation in &outcome.violations {
+            println!("  {violation}");
         }
-        promised += outcome.promised;
-        registered += outcome.registered;
-        released += outcome.released;
+        let kills = if arguments.with_kills { " --kills" } else { "" };
+        println!("again: cargo run -p sim -- --seeds {seed}..{}{kills}", seed + 1);
+        return ExitCode::FAILURE;
     }
-    let seconds = started.elapsed().as_secs_f64();
     println!(
-        "{count} seeds green in {seconds:.1} s: {registered} devices registered, {promised} calls and messages ended as \
-         promised, {released} calls released by BYE"
+        "{} seeds green in {:.1} s: {} devices registered, {} calls and messages ended as promised, {} calls released \
+         by BYE",
+        arguments.seeds.end.saturating_sub(arguments.seeds.start),
+        started.elapsed().as_secs_f64(),
+        totals.registered.load(Relaxed),
+        totals.promised.load(Relaxed),
+        totals.released.load(Relaxed),
     );
     ExitCode::SUCCESS
 }

@@ -151,8 +151,8 @@ pub fn typed<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Mistake> 
         Mistake {
             file: file.into(),
             line,
-            path: if path == "." { String::new() } else { path.into() },
-            reason: reason.into(),
+            path: if matches!(path, "." | "?") { String::new() } else { path.into() },
+            reason: if reason == "invalid i32" { "a whole number is needed".into() } else { reason.into() },
         }
     })
 }
@@ -259,7 +259,10 @@ mod tests {
 
     #[test]
     fn a_wrong_type_is_named_with_its_line_and_path() {
-        check("spec:\n  homeDomain: a.b\n  icscf:\n    port: many\n", "core.yaml:8: spec.icscf.port: ");
+        check(
+            "spec:\n  homeDomain: a.b\n  icscf:\n    port: many\n",
+            "core.yaml:8: spec.icscf.port: a whole number",
+        );
         check("spec:\n  homeDomain: a.b\n  logLevel: loud\n", "core.yaml:7: spec.logLevel: ");
     }
 
@@ -273,6 +276,7 @@ mod tests {
     #[test]
     fn broken_yaml_is_named_with_its_line() {
         check("spec: [\n", "core.yaml:");
+        check("spec:\n  access:\n    a: b\n   hss: {}\n", "core.yaml:8: while parsing");
     }
 
     #[test]

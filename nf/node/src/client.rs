@@ -15,6 +15,9 @@ use crate::wire::{Destination, Flow, Transport};
 /// How long a cancelled branch may take to say so (RFC 3261 §9.1: 64·T1).
 const CANCEL_PATIENCE_T1: u32 = 64;
 
+/// Different 2xx that are passed on for one INVITE: one from each device of a wide fork (RFC 5393 §5.3.3 begins with 60).
+const SUCCESSES_MAX: usize = 60;
+
 /// Whom the answer is for.
 #[derive(Clone, Copy, Debug)]
 enum Purpose {
@@ -75,16 +78,19 @@ impl<F: Function> Node<F> {
             return;
         }
         let loop_mark = self.branches.loop_mark(request);
-        for branch in branches {
-            let Some(server) = self.servers.get_mut(&key) else { return };
-            let position = server.context.branches;
-            server.context.branches += 1;
-            let number = self.client_next;
-            server.context.open.push(number);
+        let Some(server) = self.servers.get_mut(&key) else { return };
+        // All are open before the first leaves: one that cannot be sent fails at once, and must not be taken for the last.
+        let first = self.client_next;
+        self.client_next += branches.len() as u64;
+        let position_first = server.context.branches;
+        server.context.branches += branches.len();
+        server.context.open.extend(first..self.client_next);
+        for (at, branch) in branches.into_iter().enumerate() {
             let is_invite = branch.request.method() == Method::Invite;
             self.start_client(
                 now,
-                Purpose::Forwarded(key, position),
+                first + at as u64,
+                Purpose::Forwarded(key, position_first + at),
                 branch.request,
                 branch.destination,
                 loop_mark,
@@ -103,7 +109,9 @@ impl<F: Function> Node<F> {
         destination: Destination,
     ) {
         let is_invite = request.method() == Method::Invite;
-        self.start_client(now, Purpose::Own(client), request, destination, 0, None, is_invite);
+        let number = self.client_next;
+        self.client_next += 1;
+        self.start_client(now, number, Purpose::Own(client), request, destination, 0, None, is_invite);
     }
 
     /// Carries out [`crate::Decision::SendStateless`]: an ACK with a Via of ours, no transaction behind it.
@@ -119,6 +127,7 @@ impl<F: Function> Node<F> {
     fn start_client(
         &mut self,
         now: Instant,
+        number: u64,
         purpose: Purpose,
         mut request: Draft,
         destination: Destination,
@@ -126,8 +135,6 @@ impl<F: Function> Node<F> {
         give_up: Option<Instant>,
         is_invite: bool,
     ) {
-        let number = self.client_next;
-        self.client_next += 1;
         let branch = self.branches.make(number, loop_mark);
         let dressed = self.dress(&mut request, destination, &branch);
         let (destination, sent) = dressed.unwrap_or_else(|| {
@@ -291,6 +298,19 @@ impl<F: Function> Node<F> {
                 return;
             }
             let Some(server) = self.servers.get_mut(&key) else { return };
+            if server.relayed.len() >= SUCCESSES_MAX {
+                // No fork is that wide: somebody makes them up.
+                let reason = format!("more than {SUCCESSES_MAX} different 2xx for one INVITE");
+                if let Some(flow) = candidate.flow {
+                    self.event(Event::MessageRejected {
+                        flow,
+                        cause: "surplus_success",
+                        reason,
+                        answered: None,
+                    });
+                }
+                return;
+            }
             if is_invite {
                 server.relaying = Some((number, to_tag));
             }
@@ -426,6 +446,11 @@ impl<F: Function> Node<F> {
         };
         let made_up = Message::parse(client.sent.clone())
             .and_then(|request| Message::parse(Draft::response(&request, status, reason, "none").emit()));
+        // What we sent may be more than we would read ourselves (a NOTIFY with many long contacts): whoever waits is told all the same.
+        let made_up = made_up.or_else(|_| {
+            let via = format!("SIP/2.0/UDP 0.0.0.0;branch={}", client.branch);
+            Message::parse(format!("SIP/2.0 {status} {reason}\r\nVia: {via}\r\n\r\n").into())
+        });
         let purpose = client.purpose;
         self.remove_client(number);
         let Ok(response) = made_up else { return };

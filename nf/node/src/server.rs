@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use clock::{Duration, Instant};
+use sip::message::{HEAD_BYTES_MAX, HEADER_LINES_MAX};
 use sip::transaction::{
     ServerAck, ServerMatch, ServerReaction, ServerTimeout, ServerTransaction, server_match,
 };
@@ -13,6 +14,14 @@ use crate::function::{Function, Indication, ServerKey};
 use crate::node::{Node, TRANSACTIONS_MAX, TimerKey};
 use crate::via;
 use crate::wire::{Destination, Flow};
+
+/// Header lines, and their bytes, that are left for what we add: beyond it the next hop could not read what we send, nor
+/// we ourselves, when it is to be answered in the place of a silent next hop.
+const LINES_ADDED_MAX: usize = 64;
+const BYTES_ADDED_MAX: usize = 8 * 1024;
+
+/// The To tag of answers that leave no transaction behind.
+const STATELESS_TAG: &str = "refused";
 
 /// A server transaction and the request it stands for.
 #[derive(Debug)]
@@ -28,7 +37,7 @@ pub(crate) struct Server {
     /// The last response sent, to be repeated.
     last_response: Option<Bytes>,
     /// 2xx responses relayed for an INVITE, by client transaction and To tag: copies of them are repeated without the function.
-    relayed: Vec<(u64, String, Bytes)>,
+    pub relayed: Vec<(u64, String, Bytes)>,
     /// The 2xx that the function is about to relay.
     pub relaying: Option<(u64, String)>,
     pub context: Context,
@@ -102,6 +111,12 @@ impl<F: Function> Node<F> {
         if request.number(Name::MaxForwards) == Some(0) {
             return Some(Refusal::new(483, "Too Many Hops", "too_many_hops"));
         }
+        let head_bytes = request.raw().len() - request.body().len();
+        if request.fields().count() > HEADER_LINES_MAX - LINES_ADDED_MAX
+            || head_bytes > HEAD_BYTES_MAX - BYTES_ADDED_MAX
+        {
+            return Some(Refusal::new(513, "Message Too Large", "too_large"));
+        }
         if self.branches.is_loop(request) {
             return Some(Refusal::new(482, "Loop Detected", "loop"));
         }
@@ -110,7 +125,7 @@ impl<F: Function> Node<F> {
 
     /// Answers without keeping anything: a repetition gets the same answer anew.
     fn refuse(&mut self, flow: Flow, request: &Message, refusal: Refusal) {
-        let mut draft = Draft::response(request, refusal.status, refusal.reason, "refused");
+        let mut draft = Draft::response(request, refusal.status, refusal.reason, STATELESS_TAG);
         if let Some(seconds) = refusal.retry_after_seconds {
             draft.push_back(Name::RetryAfter, seconds.to_string());
             self.event(Event::Shed { method: request.method().as_str().to_owned() });
@@ -148,7 +163,7 @@ impl<F: Function> Node<F> {
                 505 => "Version Not Supported",
                 _ => "Bad Request",
             };
-            let mut response = Draft::response(&request, status, reason, "refused");
+            let mut response = Draft::response(&request, status, reason, STATELESS_TAG);
             // The sentence goes to the sender too: it names the field (RFC 3261 §20.43, code 399 is free text).
             let text: String =
                 error.reason.chars().filter(|c| !c.is_control() && !matches!(c, '"' | '\\')).collect();
@@ -178,6 +193,8 @@ impl<F: Function> Node<F> {
         });
         match absorbed {
             Some(key) => self.after_server_change(key),
+            // RFC 3261 §8.2.7: nothing is known of the INVITE it belongs to, and under overload it must not cost more.
+            None if request.to().is_some_and(|to| to.tag() == Some(STATELESS_TAG)) => {}
             None if request.number(Name::MaxForwards) == Some(0) => {
                 self.drop_message(flow, "too_many_hops", "an ACK with Max-Forwards 0");
             }

@@ -7,7 +7,7 @@ use clock::{Duration, Instant, WallOrigin};
 use sip::{Draft, Message, Name};
 
 use crate::config::{Config, FunctionConfig, Icscf, Listen};
-use crate::wire::{Flow, Input, Output, Transport};
+use crate::wire::{Destination, Flow, Input, Output, Transport};
 use crate::{Branch, Decision, Function, Indication, Node, Origin, Setup, Topology, forward};
 
 /// Forwards every request to `targets`, relays every response.
@@ -26,8 +26,11 @@ impl Function for Relay {
             Indication::Request { server, request, .. } if !self.is_waiting => {
                 let branches = self.targets.iter().map(|target| Branch {
                     request: forward::prepare(request),
-                    destination: Flow { remote: target.parse().expect("an address"), ..flow() }
-                        .to_destination(),
+                    destination: Destination {
+                        remote: target.parse().expect("an address"),
+                        local: None,
+                        ..flow().to_destination()
+                    },
                 });
                 let branches = branches.collect();
                 self.decisions.push_back(Decision::Forward { server: *server, branches, patience: None });
@@ -325,4 +328,55 @@ fn an_icmp_error_about_a_datagram_proves_nothing() {
     let destination = Flow { remote: ONE.parse().expect("an address"), ..flow() }.to_destination();
     node.handle_input(at(1), Input::SipUnreachable { destination });
     assert_eq!(node.function().seen.len(), 1);
+}
+
+#[test]
+fn a_branch_that_cannot_be_sent_does_not_end_the_others() {
+    let mut node = node(&["[2001:db8::1]:5060", ONE]);
+    let out = feed(&mut node, at(0), CALLER, request("INVITE", "z9hG4bKi", ""));
+    assert_eq!(short(&out), [(CALLER, "100".to_owned()), (ONE, "INVITE".to_owned())]);
+    let out = feed(&mut node, at(1), ONE, answer(&out[1].1.clone(), 200, "1"));
+    assert_eq!(short(&out), [(CALLER, "200".to_owned())]);
+}
+
+#[test]
+fn the_ack_for_an_answer_without_memory_ends_here() {
+    let mut node = node(&[ONE]);
+    let waited = Duration::from_millis(501);
+    node.handle_input(at(0), Input::Sip { flow: flow(), bytes: request("INVITE", "z9hG4bKi", ""), waited });
+    let refused = sent(&mut node);
+    assert_eq!(short(&refused), [(CALLER, "503".to_owned())]);
+    let to = refused[0].1.header(Name::To).expect("a To").to_owned();
+    let ack = String::from_utf8(request("ACK", "z9hG4bKi", "").to_vec()).expect("text");
+    let ack = ack.replace("To: <sip:bob@example>", &format!("To: {to}"));
+    assert!(feed(&mut node, at(1), CALLER, ack.into()).is_empty());
+    assert!(node.function().seen.is_empty());
+}
+
+#[test]
+fn a_request_without_room_for_what_is_added_is_refused_and_never_left_open() {
+    let mut node = node(&[ONE]);
+    for (lines, status) in [(900, "INVITE"), (1010, "513")] {
+        let padding = "X-A:\r\n".repeat(lines);
+        let out = feed(&mut node, at(0), CALLER, request("INVITE", &format!("z9hG4bK{lines}"), &padding));
+        assert_eq!(
+            out.last().map(|last| short(std::slice::from_ref(last))[0].1.clone()),
+            Some(status.into())
+        );
+    }
+    // Nobody answers.
+    while let Some(next) = node.poll_timeout().filter(|next| *next <= at(200_000)) {
+        node.handle_timeout(next);
+        sent(&mut node);
+    }
+    assert_eq!(node.transaction_counts(), (0, 0));
+}
+
+#[test]
+fn made_up_successes_for_one_invite_end_at_a_bound() {
+    let mut node = node(&[ONE]);
+    let out = feed(&mut node, at(0), CALLER, request("INVITE", "z9hG4bKi", ""));
+    let one = out[1].1.clone();
+    let passed = (0..200).map(|tag| feed(&mut node, at(1), ONE, answer(&one, 200, &format!("t{tag}"))).len());
+    assert_eq!(passed.sum::<usize>(), 60);
 }

@@ -85,6 +85,15 @@ impl<'a> Bed<'a> {
         }
     }
 
+    /// Lets time pass.
+    pub fn idle(&mut self, how_long: Duration) -> Result<()> {
+        let until = self.fleet.now() + how_long;
+        while self.fleet.now() < until {
+            self.fleet.turn(until)?;
+        }
+        Ok(())
+    }
+
     /// Runs a load.
     pub fn run(&mut self, load: Load) -> Result<Outcome> {
         Traffic::new(&mut self.fleet, self.core, load).run()

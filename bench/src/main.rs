@@ -8,6 +8,7 @@
 mod bed;
 mod capacity;
 mod core;
+mod figure;
 mod figures;
 mod fleet;
 mod interrupt;

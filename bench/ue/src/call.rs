@@ -287,9 +287,14 @@ impl Device {
         let profile = self.profile.clone();
         let Some(call) = self.calls.get_mut(&call_id) else { return };
         match &mut call.state {
-            State::Ringing { resend: Some(resend), .. } if resend.at <= now && resend.give_up_at > now => {
-                let bytes = resend.again(now, &profile);
-                self.send(bytes);
+            State::Ringing { resend: Some(resend), .. } if resend.at <= now => {
+                if resend.give_up_at > now {
+                    let bytes = resend.again(now, &profile);
+                    self.send(bytes);
+                } else {
+                    // RFC 3262 §3: no PRACK came for the reliable 180.
+                    self.finish_ringing(now, &call_id, 500, "Server Internal Error");
+                }
             }
             State::Ringing { until: Some(until), rseq: None, .. } if *until <= now => {
                 let (status, reason) = match profile.callee.answer {

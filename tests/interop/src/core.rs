@@ -152,9 +152,10 @@ impl Core {
         self.directory.path()
     }
 
-    /// The process number of a function, as `evertone status` tells it.
+    /// The process number of a function, as `evertone status` tells it; also when not all is well.
     pub fn pid(&self, function: &str) -> Result<i32> {
-        let status: serde_json::Value = serde_json::from_str(&self.evertone(&["status", "-o", "json"])?)?;
+        let output = self.try_evertone(&["status", "-o", "json"])?;
+        let status: serde_json::Value = serde_json::from_slice(&output.stdout)?;
         find_pid(&status, function).with_context(|| format!("{function} has no process in {status}"))
     }
 

@@ -30,6 +30,11 @@ impl Topology {
         self.hosts.get(&host.to_ascii_lowercase()).copied()
     }
 
+    /// Is it the address of a host that has a name here, and so one of our own network?
+    pub fn is_named(&self, address: SocketAddr) -> bool {
+        self.hosts.values().any(|named| *named == address)
+    }
+
     /// Where a request for `uri` goes next (a small RFC 3263: static records instead of DNS). A port in the URI wins;
     /// `transport=tcp` is obeyed, any other unknown transport gives `None`.
     pub fn resolve(&self, uri: &Uri<'_>) -> Option<Destination> {

@@ -46,10 +46,14 @@ impl Addresses {
         (flow.transport, local)
     }
 
+    /// Is it one of our addresses?
+    pub fn is_listening(&self, address: SocketAddr) -> bool {
+        self.listen.iter().any(|listen| listen.address == address)
+    }
+
     /// Does `uri` mean us?
     pub fn is_own(&self, uri: &Uri<'_>) -> bool {
-        let is_listening = |address: SocketAddr| self.listen.iter().any(|listen| listen.address == address);
-        let numeric = |ip| is_listening(SocketAddr::new(ip, uri.port.unwrap_or(DEFAULT_SIP_PORT)));
+        let numeric = |ip| self.is_listening(SocketAddr::new(ip, uri.port.unwrap_or(DEFAULT_SIP_PORT)));
         match uri.host {
             Host::V4(ip) => numeric(ip.into()),
             Host::V6(ip) => numeric(ip.into()),

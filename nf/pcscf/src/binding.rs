@@ -74,6 +74,10 @@ pub struct Binding {
     /// Did the Via of its REGISTER name the very address it came from? Then no NAT is in between, and the address in
     /// its contact can be believed.
     pub is_in_the_open: bool,
+    /// Did that Via at least name the host it came from? Else the device shares its address with others behind a NAT, and
+    /// the address proves nothing about who speaks.
+    #[serde(default)]
+    pub is_alone_at_its_address: bool,
     /// P-Charging-Function-Addresses.
     pub charging_function_addresses: Option<String>,
     /// When it ends.

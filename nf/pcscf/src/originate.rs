@@ -5,7 +5,7 @@
 //! is the same that a correct device gets.
 
 use clock::{Duration, Instant};
-use node::{Branch, Decision, Flow, ServerKey, Store, forward};
+use node::{Branch, Decision, Destination, Flow, ServerKey, Store, forward};
 use sip::message::Name;
 use sip::uri::Host;
 use sip::{Draft, Message, Method, NameAddress, Uri};
@@ -114,6 +114,13 @@ impl<S: Store> Pcscf<S> {
         let Some(destination) = forward::destination(&draft, &self.topology) else {
             return self.respond(server, &request, 404, "The next hop is not known here");
         };
+        let binding = registration.as_ref().map(|(_, binding)| binding);
+        if !self.is_by_server(&request, &destination, binding) {
+            let identity = request.from().map_or("", |from| from.uri_text).to_owned();
+            let name = crate::respond::procedure(request.method());
+            self.procedure(name, "forbidden", identity, "a Route that leaves the S-CSCF out".to_owned());
+            return self.respond(server, &request, 403, "No dialog leads there");
+        }
         let (identity, path) = match registration {
             Some((_, binding)) => (binding.default_identity().to_owned(), binding.path),
             None => Default::default(),
@@ -125,7 +132,7 @@ impl<S: Store> Pcscf<S> {
     }
 
     /// The ACK of a device for a 2xx.
-    pub(crate) fn forward_device_ack(&mut self, request: &Message) {
+    pub(crate) fn forward_device_ack(&mut self, request: &Message, flow: Flow) {
         let mut draft = forward::prepare(request);
         headers::strip_security_agreement(&mut draft);
         headers::strip_untrusted(&mut draft);
@@ -133,9 +140,37 @@ impl<S: Store> Pcscf<S> {
         if !self.complete_route(request, &mut draft) {
             return;
         }
-        if let Some(destination) = forward::destination(&draft, &self.topology) {
+        let Some(destination) = forward::destination(&draft, &self.topology) else { return };
+        let binding = self.binding_of(request, &flow).map(|(_, binding)| binding);
+        if self.is_by_server(request, &destination, binding) {
             self.output.push_back(Decision::SendStateless { request: draft, destination });
         }
+    }
+
+    /// Does what a device sends inside a dialog go by an S-CSCF (TS 24.229 §5.2.6.3.7: its Route must be the one we saw)?
+    /// Every dialog of a device has one on its route, so any other way is one round it, by which barring, charging and
+    /// trace would be avoided, or one to hosts that nobody called. The S-CSCF is that of the registration, or that of
+    /// the dialog, or, for a call that has outlived both memories, another named host of the core. The I-CSCF is on no route.
+    /// Ourselves we are next for a second device of ours, whose token is looked at then.
+    fn is_by_server(&self, request: &Message, next: &Destination, binding: Option<&Binding>) -> bool {
+        let is_next = |route: &str| {
+            let uri = NameAddress::parse(route).and_then(|route| route.uri());
+            uri.and_then(|uri| self.topology.resolve(&uri)).is_some_and(|hop| hop.remote == next.remote)
+        };
+        let serves = |binding: &Binding| binding.service_route.iter().any(|route| is_next(route));
+        let remembers = || {
+            let dialog = self.dialogs.of(request)?;
+            let is_own = |route: &&String| {
+                let uri = NameAddress::parse(route).and_then(|route| route.uri());
+                uri.is_some_and(|uri| self.addresses.is_own(&uri))
+            };
+            Some(is_next(dialog.routes.iter().find(|route| !is_own(route)).unwrap_or(&dialog.target)))
+        };
+        let is_core = || next.remote != self.icscf.remote && self.topology.is_named(next.remote);
+        binding.is_some_and(serves)
+            || is_core()
+            || self.addresses.is_listening(next.remote)
+            || remembers().unwrap_or(false)
     }
 
     /// Users are of the home domain, also when a device knows it only by our address (`sip:bob@192.0.2.1:4060`).

@@ -238,7 +238,9 @@ impl<S: Store> Pcscf<S> {
             path: contact.path.clone(),
             flow: registering.flow,
             is_outbound: contact.is_outbound,
-            is_in_the_open: is_in_the_open(&registering.request, &registering.flow),
+            is_in_the_open: via_address(&registering.request) == Some(registering.flow.remote),
+            is_alone_at_its_address: via_address(&registering.request)
+                .is_some_and(|address| address.ip() == registering.flow.remote.ip().to_canonical()),
             charging_function_addresses: response.header(Name::PChargingFunctionAddresses).map(str::to_owned),
             expires: self.bindings.wall_at(now + Duration::from_secs(seconds.into())),
         }
@@ -279,15 +281,15 @@ fn wanted(identity: &str, contact: &NameAddress<'_>, supports_outbound: bool) ->
     }
 }
 
-/// Does the device know its own address? A device behind NAT writes another one into its Via.
-fn is_in_the_open(request: &Message, flow: &Flow) -> bool {
-    let Some(via) = request.via() else { return false };
+/// What the device takes for its own address. A device behind NAT writes another one into its Via than we see.
+fn via_address(request: &Message) -> Option<std::net::SocketAddr> {
+    let via = request.via()?;
     let ip: std::net::IpAddr = match via.host {
         sip::Host::V4(ip) => ip.into(),
         sip::Host::V6(ip) => ip.into(),
-        sip::Host::Name(_) => return false,
+        sip::Host::Name(_) => return None,
     };
-    flow.remote == std::net::SocketAddr::new(ip, via.port.unwrap_or(node::topology::DEFAULT_SIP_PORT))
+    Some(std::net::SocketAddr::new(ip, via.port.unwrap_or(node::topology::DEFAULT_SIP_PORT)))
 }
 
 /// Is the contact granted the one that was asked for?

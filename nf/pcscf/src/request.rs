@@ -5,7 +5,7 @@
 //!    flow, or (over a fresh connection) from the same host by one of the same identities; else towards that device.
 //! 3. Without a token: from a device that has registered the same contact at the same address, or, over TCP, whose
 //!    source address cannot be invented, the same identity. So a device may change to TCP for a long message
-//!    (RFC 3261 §18.1.1) or reconnect.
+//!    (RFC 3261 §18.1.1) or reconnect. Not from behind a NAT, where one address has many hosts.
 //! 4. OPTIONS to us is answered, a call for help gets its 380, all else is refused with 403.
 
 use clock::Instant;
@@ -94,8 +94,7 @@ impl<S: Store> Pcscf<S> {
     fn is_moved(&self, token: &Token, request: &Message, flow: &Flow) -> bool {
         let Some(binding) = self.bindings.binding(token.binding) else { return false };
         let from = request.from().and_then(|from| from.uri());
-        binding.flow.remote.ip() == flow.remote.ip()
-            && from.is_some_and(|from| binding.identity_of(&from).is_some())
+        is_same_host(binding, flow) && from.is_some_and(|from| binding.identity_of(&from).is_some())
     }
 
     /// The registration behind a request of a device. Several devices may share a flow (test tools, gateways): then
@@ -131,7 +130,7 @@ impl<S: Store> Pcscf<S> {
         let records = records.iter().map(|uri| crate::binding::record_of(uri));
         let mut same_host = records
             .flat_map(|record| self.bindings.of_identity(&record).collect::<Vec<_>>())
-            .filter(|(_, binding)| binding.flow.remote.ip() == flow.remote.ip());
+            .filter(|(_, binding)| is_same_host(binding, flow));
         same_host.find(|(_, binding)| {
             flow.transport == Transport::Tcp
                 || place.as_ref().is_some_and(|at| *at == contact_place(&binding.contact))
@@ -219,6 +218,12 @@ impl<S: Store> Pcscf<S> {
             },
         );
     }
+}
+
+/// Does it come from the device's own host? An address that many share behind a NAT says nothing: there a new flow needs
+/// a new REGISTER, as the standard has it for all (TS 24.229 §5.2.6.3.1, annex K).
+fn is_same_host(binding: &Binding, flow: &Flow) -> bool {
+    binding.is_alone_at_its_address && binding.flow.remote.ip() == flow.remote.ip()
 }
 
 /// UDP: the same address; TCP: the same connection, or its successor from the same address and port.

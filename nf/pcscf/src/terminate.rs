@@ -74,7 +74,7 @@ impl<S: Store> Pcscf<S> {
     /// An ACK for a 2xx, either way.
     pub(crate) fn on_ack(&mut self, _now: Instant, request: &Message, flow: Flow) {
         match self.side_of(request, &flow) {
-            Side::Device => self.forward_device_ack(request),
+            Side::Device => self.forward_device_ack(request, flow),
             Side::Core(token) => {
                 let Way::Open(destination, _) = self.way_to(request, &token) else { return };
                 let mut draft = forward::prepare(request);

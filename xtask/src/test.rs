@@ -17,7 +17,10 @@ pub fn run(root: &Path) -> Result<()> {
     steps.run("unit and crate tests", "cargo test --quiet --workspace --exclude interop");
     simulation_steps(&mut steps);
     steps.run("fuzzing, a minute for each target", "fuzz/run 60");
-    steps.run("static functions", "cargo build --quiet --profile nf --target x86_64-unknown-linux-musl -p host --bins");
+    steps.run(
+        "static functions",
+        "cargo build --quiet --profile nf --target x86_64-unknown-linux-musl -p host --bins",
+    );
     steps.run("evertone command", "cargo build --quiet --profile nf -p controller -p bench");
     steps.run("real phones and peers", "cargo test --quiet -p interop -- --test-threads=1");
     steps.finish()

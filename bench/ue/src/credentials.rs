@@ -12,7 +12,7 @@ pub enum Credentials {
         /// K and OPc.
         secrets: Secrets,
         /// The SQNs it has accepted. It is the SIM's: a switched-off device keeps it.
-        history: SqnHistory,
+        history: Box<SqnHistory>,
     },
     /// A password.
     Digest {
@@ -39,7 +39,7 @@ pub(crate) struct Answered {
 impl Credentials {
     /// A SIM with nothing accepted yet.
     pub fn sim(secrets: Secrets) -> Credentials {
-        Credentials::Aka { secrets, history: SqnHistory::default() }
+        Credentials::Aka { secrets, history: Box::default() }
     }
 
     /// The Authorization of a first REGISTER.

@@ -201,11 +201,7 @@ impl Run {
             14..45 => self.message(number),
             45..85 => self.call(number),
             85..88 => self.terminate(number),
-            88..93 => {
-                if self.world.devices[number].is_registered(self.world.now) {
-                    self.world.order(number, |device, now| device.subscribe(now, 600));
-                }
-            }
+            88..93 => self.subscribe(number),
             _ if self.scenario.with_kills => {
                 let kinds = FunctionKind::ALL;
                 let kind = kinds[self.random.random_range(0..kinds.len())];
@@ -213,6 +209,12 @@ impl Run {
                 self.world.kill(kind);
             }
             _ => {}
+        }
+    }
+
+    fn subscribe(&mut self, number: usize) {
+        if self.world.devices[number].is_registered(self.world.now) {
+            self.world.order(number, |device, now| device.subscribe(now, 600));
         }
     }
 

@@ -16,7 +16,7 @@ mod turn;
 
 pub use core::{Core, Finished};
 pub use pcap::Pcap;
-pub use phones::{Heard, Load, Phones};
+pub use phones::{Heard, Load, Phones, Wire};
 pub use processes::{Process, is_running, signal, with_text};
 pub use subscribers::{Kind, Subscriber, csv, subscribers};
 pub use turn::Turn;

@@ -15,7 +15,7 @@ use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
 use ue::{Callee, Device, Failure, Output, Profile, Report};
 
-use crate::{Core, Subscriber};
+use crate::{Core, Pcap, Subscriber};
 
 /// What a phone saw on the wire, beyond what its device reports.
 #[derive(Clone, Debug, Default)]
@@ -26,8 +26,19 @@ pub struct Heard {
     pub retry_after_seconds: Option<u32>,
     /// How many 503 came.
     pub shed: u32,
-    /// Its REGISTERs with credentials, as sent.
-    pub registers: Vec<Bytes>,
+    /// Every message of it, in order, while [`Phones::record`] is on.
+    pub wire: Vec<Wire>,
+}
+
+/// A message that a phone sent or received.
+#[derive(Clone, Debug)]
+pub struct Wire {
+    /// When.
+    pub at: Instant,
+    /// Did the phone send it?
+    pub is_sent: bool,
+    /// The message.
+    pub bytes: Bytes,
 }
 
 struct Phone {
@@ -49,6 +60,8 @@ pub struct Phones {
     deadlines: BTreeSet<(Instant, usize)>,
     arrived: mpsc::UnboundedReceiver<(usize, Bytes)>,
     arrive: mpsc::UnboundedSender<(usize, Bytes)>,
+    /// Keep every message?
+    pub record: bool,
 }
 
 impl Phones {
@@ -69,6 +82,7 @@ impl Phones {
             deadlines: BTreeSet::new(),
             arrived,
             arrive,
+            record: false,
         }
     }
 
@@ -273,10 +287,35 @@ impl Phones {
         self.reports(number).filter(|report| matches!(report, Report::Registered { .. })).count()
     }
 
+    /// What a capture on the phone's link would hold.
+    pub fn capture(&self, number: usize) -> Pcap {
+        let mut pcap = Pcap::default();
+        let (SocketAddr::V4(phone), SocketAddr::V4(core)) =
+            (self.phones[number].device.profile().address, self.entry)
+        else {
+            unreachable!("tests use IPv4");
+        };
+        for message in &self.phones[number].heard.wire {
+            let (from, to) = if message.is_sent { (phone, core) } else { (core, phone) };
+            pcap.add(message.at.as_micros(), from, to, &message.bytes);
+        }
+        pcap
+    }
+
+    /// The same as text, as somebody would paste it.
+    pub fn transcript(&self, number: usize) -> String {
+        let texts =
+            self.phones[number].heard.wire.iter().map(|message| String::from_utf8_lossy(&message.bytes));
+        texts.map(|text| format!("{}\n\n", text.replace("\r\n", "\n").trim_end())).collect()
+    }
+
     fn take(&mut self, number: usize, bytes: Bytes) {
         let now = self.now();
         let phone = &mut self.phones[number];
         phone.heard.take(&bytes, matches!(phone.device.profile().credentials, ue::Credentials::Aka { .. }));
+        if self.record {
+            phone.heard.wire.push(Wire { at: now, is_sent: false, bytes: bytes.clone() });
+        }
         phone.device.handle_message(now, bytes);
         self.drain(number);
     }
@@ -298,8 +337,8 @@ impl Phones {
         while let Some(output) = phone.device.poll_output() {
             match output {
                 Output::Send(bytes) => {
-                    if bytes.starts_with(b"REGISTER ") {
-                        phone.heard.registers.push(bytes.clone());
+                    if self.record {
+                        phone.heard.wire.push(Wire { at: now, is_sent: true, bytes: bytes.clone() });
                     }
                     let (socket, entry) = (&phone.socket, self.entry);
                     // What the kernel refuses is lost like on any network: timers repeat it.

@@ -58,6 +58,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
     };
     let registers = registers(&arguments).await?;
     let mut has_fault = false;
+    let mut attempts: Vec<Attempt<'_>> = Vec::new();
     for register in &registers {
         let text = match &register.unanswered {
             None => register.text.clone(),
@@ -65,19 +66,45 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
         };
         let request = CheckRequest { register: Some(text), ..request.clone() };
         let result: CheckResult = command(context, "subscriber.check", &request).await?;
-        println!("{}:", register.title);
-        if register.unanswered.is_some() {
-            println!("  the device did not answer the challenge; judged as if it had refused it");
-        }
-        if let Some(identity) = &result.private_identity {
-            println!("  compared with {identity}");
-        }
-        for finding in &result.findings {
-            println!("  {} {}: {}", if finding.is_fault { "✗" } else { "·" }, finding.code, finding.text);
-            has_fault |= finding.is_fault;
+        has_fault |= result.findings.iter().any(|finding| finding.is_fault);
+        match attempts.iter_mut().find(|attempt| attempt.is_same(register, &result)) {
+            // A device that fails tries again and again: told once is enough.
+            Some(attempt) => attempt.others += 1,
+            None => attempts.push(Attempt { register, result, others: 0 }),
         }
     }
+    attempts.iter().for_each(Attempt::print);
     Ok(if has_fault { ExitCode::from(2) } else { ExitCode::SUCCESS })
+}
+
+/// What was found in one REGISTER, or in several alike.
+struct Attempt<'a> {
+    register: &'a Register,
+    result: CheckResult,
+    others: usize,
+}
+
+impl Attempt<'_> {
+    fn is_same(&self, register: &Register, result: &CheckResult) -> bool {
+        self.register.unanswered.is_some() == register.unanswered.is_some() && self.result == *result
+    }
+
+    fn print(&self) {
+        match self.others {
+            0 => println!("{}:", self.register.title),
+            1 => println!("{}, and another with the same result:", self.register.title),
+            others => println!("{}, and {others} others with the same result:", self.register.title),
+        }
+        if self.register.unanswered.is_some() {
+            println!("  the device did not answer the challenge; judged as if it had refused it");
+        }
+        if let Some(identity) = &self.result.private_identity {
+            println!("  compared with {identity}");
+        }
+        for finding in &self.result.findings {
+            println!("  {} {}: {}", if finding.is_fault { "✗" } else { "·" }, finding.code, finding.text);
+        }
+    }
 }
 
 /// The private identity behind a REGISTER that carries no credentials.

@@ -110,7 +110,12 @@ impl Device {
 
     /// Has it nothing under way: no request without an answer, no call?
     pub fn is_quiet(&self) -> bool {
-        self.calls.is_empty() && self.pending.values().all(|pending| pending.transaction.is_completed())
+        self.calls.is_empty() && !self.is_waiting()
+    }
+
+    /// Does a request of its own wait for its answer?
+    pub fn is_waiting(&self) -> bool {
+        self.pending.values().any(|pending| !pending.transaction.is_completed())
     }
 
     /// The calls it is in.

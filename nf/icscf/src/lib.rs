@@ -86,6 +86,11 @@ impl Icscf {
         })
     }
 
+    /// How many requests and questions are under way; 0 when nothing leaks.
+    pub fn open_procedures(&self) -> usize {
+        self.works.len() + self.queries.len()
+    }
+
     fn on_request(&mut self, server: ServerKey, request: Message) {
         if self.works.len() >= WORKS_MAX {
             let event = Event::Shed { method: request.method().as_str().to_owned() };

@@ -87,6 +87,10 @@ pub struct Exchanges {
 }
 
 impl Exchanges {
+    pub fn count(&self) -> usize {
+        self.open.len()
+    }
+
     pub fn is_full(&self) -> bool {
         self.open.len() >= EXCHANGES_MAX
     }

@@ -119,6 +119,11 @@ impl<S: Store> Pcscf<S> {
         self.bindings.store_mut()
     }
 
+    /// How many requests are under way; 0 when nothing leaks.
+    pub fn open_procedures(&self) -> usize {
+        self.exchanges.count()
+    }
+
     /// How many devices are registered through here.
     pub fn bindings_count(&self) -> usize {
         self.bindings.count()

@@ -6,6 +6,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use bytes::Bytes;
 use node::Event;
 use node::config::FunctionKind;
+
+use crate::core::address;
 use sip::{Message, Name};
 use ue::{Failure, Report};
 
@@ -26,9 +28,10 @@ pub enum End {
 #[derive(Default)]
 pub struct Checkers {
     violations: Vec<String>,
-    /// A proxy that was killed with a request under way takes its repetition for a new one: without a standby that
-    /// keeps the branch, the user may see it twice.
-    pub may_deliver_twice: bool,
+    /// What arrived at a user more than once.
+    pub delivered_twice: BTreeSet<(usize, String)>,
+    /// Somebody sends garbage.
+    pub has_adversary: bool,
     /// MESSAGEs and calls by Call-ID: how each ended at its originator.
     pub ends: BTreeMap<String, End>,
     /// How often each arrived at a user.
@@ -75,8 +78,8 @@ impl Checkers {
             Report::MessageArrived { call, .. } | Report::InviteArrived { call, .. } => {
                 let count = self.arrivals.entry((device, call.clone())).or_default();
                 *count += 1;
-                if *count > 1 && !self.may_deliver_twice {
-                    self.violate(format!("ue{device}: {call} was delivered to the user twice"));
+                if *count > 1 {
+                    self.delivered_twice.insert((device, call));
                 }
             }
             Report::MessageDelivered { call, .. } | Report::Answered { call, .. } => {
@@ -139,13 +142,21 @@ impl Checkers {
                 }
             }
             // Functions must understand each other; only devices may be wrong.
-            Event::MessageRejected { cause: "malformed", reason, .. } => {
+            Event::MessageRejected { cause: "malformed", reason, flow, .. }
+                if !self.has_adversary || is_function(flow.remote) =>
+            {
                 self.violate(format!("{} got a malformed message: {reason}", kind.as_str()));
             }
+            // Nobody who has said who he is: that is the adversary.
+            Event::DiameterRejected { peer, .. } if self.has_adversary && peer == "unknown" => {}
             Event::DiameterRejected { reason, .. } => {
                 self.violate(format!("{} got bad Diameter: {reason}", kind.as_str()));
             }
             _ => {}
         }
     }
+}
+
+fn is_function(remote: std::net::SocketAddr) -> bool {
+    FunctionKind::ALL.into_iter().any(|kind| address(kind) == remote)
 }

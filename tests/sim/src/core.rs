@@ -21,6 +21,9 @@ pub const SERVER_NAME: &str = "sip:scscf.ims.example:6060";
 /// The P-CSCF's address for devices.
 pub const PCSCF: &str = "10.0.0.1:4060";
 
+/// The P-CSCF's address for devices that speak IPv6.
+pub const PCSCF_IPV6: &str = "[2001:db8::1]:4060";
+
 /// Wall time at the epoch of every run: 2026-01-01.
 pub const WALL: WallTime = WallTime(1_767_225_600_000_000);
 
@@ -41,6 +44,7 @@ pub fn host_name(kind: FunctionKind) -> String {
 }
 
 /// A node of any kind.
+#[expect(clippy::large_enum_variant, reason = "there are four in a run, and they never move")]
 enum Running {
     Pcscf(Node<Pcscf<MemoryStore>>),
     Icscf(Node<Icscf>),
@@ -156,6 +160,16 @@ impl Machine {
         self.running.as_ref().and_then(|running| each!(running, node => node.poll_timeout()))
     }
 
+    /// Procedures it has under way besides.
+    pub fn open_procedures(&self) -> usize {
+        match &self.running {
+            Some(Running::Pcscf(node)) => node.function().open_procedures(),
+            Some(Running::Icscf(node)) => node.function().open_procedures(),
+            Some(Running::Scscf(node)) => node.function().open_procedures(),
+            Some(Running::Hss(_)) | None => 0,
+        }
+    }
+
     /// Transactions it holds: server, client.
     pub fn transaction_counts(&self) -> (usize, usize) {
         self.running.as_ref().map_or((0, 0), |running| each!(running, node => node.transaction_counts()))
@@ -198,12 +212,19 @@ fn config(kind: FunctionKind) -> Config {
     let is_hss = kind == FunctionKind::Hss;
     let asks_hss = matches!(kind, FunctionKind::Icscf | FunctionKind::Scscf);
     let hss = (host_name(FunctionKind::Hss), address(FunctionKind::Hss));
-    let listen = Listen { address: address(kind), transports: vec![Transport::Udp, Transport::Tcp] };
+    let listen = |address| Listen { address, transports: vec![Transport::Udp, Transport::Tcp] };
+    let listen = match kind {
+        FunctionKind::Hss => vec![],
+        FunctionKind::Pcscf => {
+            vec![listen(address(kind)), listen(PCSCF_IPV6.parse().expect("an address written above"))]
+        }
+        FunctionKind::Icscf | FunctionKind::Scscf => vec![listen(address(kind))],
+    };
     Config {
         instance: format!("{}-1", kind.as_str()),
         host_name: host_name(kind),
         home_domain: HOME_DOMAIN.into(),
-        listen: if is_hss { vec![] } else { vec![listen] },
+        listen,
         hosts,
         diameter: (is_hss || asks_hss).then(|| Diameter {
             listen: if is_hss { vec![address(kind)] } else { vec![] },

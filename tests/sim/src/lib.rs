@@ -10,6 +10,7 @@
 
 #![forbid(unsafe_code)]
 
+pub mod adversary;
 pub mod checkers;
 pub mod core;
 pub mod network;

@@ -1,4 +1,4 @@
-//! Runs seeds: `sim [--seeds FROM..TO] [--kills] [--sabotage NAME]`. A failing seed prints its trace and how to run it again.
+//! Runs seeds: `sim [--seeds FROM..TO] [--kills] [--adversary] [--streams] [--ipv6] [--sabotage NAME]`. A failing seed prints its trace and how to run it again.
 
 use std::ops::Range;
 use std::process::ExitCode;
@@ -13,15 +13,50 @@ use sim::{Outcome, Scenario};
 struct Arguments {
     seeds: Range<u64>,
     with_kills: bool,
+    /// In all seeds; else as each seed draws it.
+    with_adversary: bool,
+    with_streams: bool,
+    with_ipv6: bool,
     sabotage: Option<Sabotage>,
 }
 
+impl Arguments {
+    fn scenario(&self, seed: u64) -> Scenario {
+        let mut scenario = Scenario::drawn(seed, self.with_kills, self.sabotage);
+        scenario.with_adversary |= self.with_adversary;
+        scenario.with_streams |= self.with_streams;
+        scenario.with_ipv6 |= self.with_ipv6;
+        scenario
+    }
+
+    /// The flags for the same scenarios again.
+    fn flags(&self) -> String {
+        let flags = [
+            (self.with_kills, " --kills"),
+            (self.with_adversary, " --adversary"),
+            (self.with_streams, " --streams"),
+            (self.with_ipv6, " --ipv6"),
+        ];
+        flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
+    }
+}
+
 fn arguments() -> Result<Arguments, String> {
-    let mut arguments = Arguments { seeds: 0..10_000, with_kills: false, sabotage: None };
+    let mut arguments = Arguments {
+        seeds: 0..10_000,
+        with_kills: false,
+        with_adversary: false,
+        with_streams: false,
+        with_ipv6: false,
+        sabotage: None,
+    };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
         match word.as_str() {
             "--kills" => arguments.with_kills = true,
+            "--adversary" => arguments.with_adversary = true,
+            "--streams" => arguments.with_streams = true,
+            "--ipv6" => arguments.with_ipv6 = true,
             "--seeds" => {
                 let text = words.next().ok_or("--seeds needs FROM..TO")?;
                 let (from, to) =
@@ -35,7 +70,7 @@ fn arguments() -> Result<Arguments, String> {
                 let found = all.into_iter().find(|sabotage| format!("{sabotage:?}") == name);
                 arguments.sabotage = Some(found.ok_or_else(|| format!("--sabotage {name}: one of {all:?}"))?);
             }
-            _ => return Err(format!("{word}: unknown; use --seeds FROM..TO, --kills, --sabotage NAME")),
+            _ => return Err(format!("{word}: unknown; use --seeds FROM..TO, --kills, --adversary, --streams, --ipv6, --sabotage NAME")),
         }
     }
     Ok(arguments)
@@ -51,7 +86,7 @@ struct Totals {
 
 /// Runs all seeds on all processors. The lowest seed that fails and what came out of it.
 fn run(arguments: &Arguments, totals: &Totals) -> Option<(u64, Outcome)> {
-    let Arguments { seeds, with_kills, sabotage } = arguments;
+    let seeds = &arguments.seeds;
     let next = AtomicU64::new(seeds.start);
     let failed: Mutex<Option<(u64, Outcome)>> = Mutex::new(None);
     let work = || {
@@ -61,7 +96,7 @@ fn run(arguments: &Arguments, totals: &Totals) -> Option<(u64, Outcome)> {
             if seed >= seeds.end || is_over {
                 return;
             }
-            let outcome = Scenario { seed, with_kills: *with_kills, sabotage: *sabotage }.run();
+            let outcome = arguments.scenario(seed).run();
             totals.promised.fetch_add(outcome.promised, Relaxed);
             totals.registered.fetch_add(outcome.registered, Relaxed);
             totals.released.fetch_add(outcome.released, Relaxed);
@@ -97,8 +132,7 @@ fn main() -> ExitCode {
         for violation in &outcome.violations {
             println!("  {violation}");
         }
-        let kills = if arguments.with_kills { " --kills" } else { "" };
-        println!("again: cargo run -p sim -- --seeds {seed}..{}{kills}", seed + 1);
+        println!("again: cargo run -p sim -- --seeds {seed}..{}{}", seed + 1, arguments.flags());
         return ExitCode::FAILURE;
     }
     println!(

@@ -11,8 +11,9 @@ use sip::aka::{Key, Opc, Secrets};
 use sip::transaction::Timers;
 use ue::{AnswerBehaviour, Callee, Credentials, Device, Failure, Profile};
 
+use crate::adversary::Adversary;
 use crate::checkers::End;
-use crate::core::{HOME_DOMAIN, PCSCF};
+use crate::core::{HOME_DOMAIN, PCSCF, PCSCF_IPV6};
 use crate::network::Link;
 use crate::sabotage::Sabotage;
 use crate::trace::Trace;
@@ -32,6 +33,12 @@ pub struct Scenario {
     pub seed: u64,
     /// Functions die now and then.
     pub with_kills: bool,
+    /// Somebody sends garbage from anywhere.
+    pub with_adversary: bool,
+    /// Half of the devices speak TCP, over connections that break.
+    pub with_streams: bool,
+    /// Half of the devices speak IPv6.
+    pub with_ipv6: bool,
     /// A broken rule, to see that it is found.
     pub sabotage: Option<Sabotage>,
 }
@@ -74,6 +81,20 @@ struct Disturbance {
 }
 
 impl Scenario {
+    /// The scenario of a seed: a third each has an adversary, streams, IPv6.
+    pub fn drawn(seed: u64, with_kills: bool, sabotage: Option<Sabotage>) -> Scenario {
+        let mut random = StdRng::seed_from_u64(seed ^ 0x6861_7264_7368_6970);
+        let mut is_drawn = || random.random_ratio(1, 3);
+        Scenario {
+            seed,
+            with_kills,
+            with_adversary: is_drawn(),
+            with_streams: is_drawn(),
+            with_ipv6: is_drawn(),
+            sabotage,
+        }
+    }
+
     /// Runs it.
     pub fn run(self) -> Outcome {
         let mut run = Run::new(self);
@@ -95,6 +116,9 @@ struct Run {
     scenario: Scenario,
     world: World,
     random: StdRng,
+    adversary: Option<Adversary>,
+    /// How many devices are honest: those of the adversary come after them.
+    honest: usize,
     attempts: Vec<Attempt>,
     disturbances: Vec<Disturbance>,
     /// Devices that an operator de-registered, which they need not know, with how often they had registered before.
@@ -113,14 +137,26 @@ impl Run {
             duplication: if is_bad_network { random.random_range(0.0..0.05) } else { 0.0 },
         };
         let mut world = World::new(scenario.seed, access, scenario.sabotage);
-        world.checkers.may_deliver_twice = scenario.with_kills;
+        world.checkers.has_adversary = scenario.with_adversary;
         let count = random.random_range(3..8);
         let mut records = Vec::new();
         for number in 0..count {
-            let (device, record) = subscriber(number, &mut random);
+            let (device, record) = subscriber(number, &format!("ue{number}"), scenario, &mut random);
             records.push(record);
             world.add_device(device);
         }
+        let adversary = scenario.with_adversary.then(|| {
+            let mut own = Vec::new();
+            for (number, name) in ["mallory", "trent"].into_iter().enumerate() {
+                let unadorned = Scenario { with_streams: false, with_ipv6: false, ..scenario };
+                let (device, record) = subscriber(count + number, name, unadorned, &mut random);
+                own.push(device.profile().address);
+                records.push(record);
+                let number = world.add_device(device);
+                world.adversaries.insert(number);
+            }
+            Adversary::new(StdRng::seed_from_u64(scenario.seed ^ 0x6164_7665_7273_6172), own)
+        });
         let put = world.command(FunctionKind::Hss, "subscriber.put", format!("[{}]", records.join(",")));
         if let Err(reason) = put {
             world.checkers.violate(format!("the HSS refused the subscribers: {reason}"));
@@ -129,6 +165,8 @@ impl Run {
             scenario,
             world,
             random,
+            adversary,
+            honest: count,
             attempts: Vec::new(),
             disturbances: Vec::new(),
             terminated: BTreeMap::new(),
@@ -140,7 +178,7 @@ impl Run {
         let end = self.world.now + BUSY;
         // Most devices are on from the beginning.
         for number in 0..self.world.devices.len() {
-            if self.random.random_bool(0.8) {
+            if self.random.random_bool(0.8) || number >= self.honest {
                 self.register(number);
             }
             self.pause(Duration::from_millis(200));
@@ -148,6 +186,7 @@ impl Run {
         self.world.run_for(Duration::from_secs(4));
         while self.world.now < end {
             self.order();
+            self.provoke();
             self.pause(Duration::from_secs(6));
         }
         // From here on registrations only end: the short ones within the rest.
@@ -184,7 +223,7 @@ impl Run {
 
     /// One thing somebody does.
     fn order(&mut self) {
-        let number = self.random.random_range(0..self.world.devices.len());
+        let number = self.random.random_range(0..self.honest);
         match self.random.random_range(0..100) {
             0..8 => self.register(number),
             8..11 if self.is_known(number) => {
@@ -218,6 +257,38 @@ impl Run {
         }
     }
 
+    /// The adversary does something, and its devices give it something to damage.
+    fn provoke(&mut self) {
+        let Some(mut adversary) = self.adversary.take() else { return };
+        let (mallory, trent) = (self.honest, format!("sip:trent@{HOME_DOMAIN}"));
+        match self.random.random_range(0..6) {
+            0 => self.world.order(mallory, Device::register),
+            1 => self.world.order(mallory + 1, Device::register),
+            2 => self.world.order(mallory, |device, now| drop(device.message(now, &trent, "hello"))),
+            3 => self.world.order(mallory, |device, now| drop(device.call(now, &trent))),
+            4 => {
+                let calls: Vec<_> = self.world.devices[mallory].calls().cloned().collect();
+                for call in calls {
+                    self.world.order(mallory, |device, now| device.hang_up(now, &call));
+                }
+            }
+            _ => self.world.order(mallory, |device, now| device.subscribe(now, 600)),
+        }
+        for _ in 0..self.random.random_range(0..4) {
+            self.pause(Duration::from_millis(100));
+            adversary.act(&mut self.world);
+        }
+        self.adversary = Some(adversary);
+    }
+
+    /// The connection of a device is cut, between two requests of its own.
+    fn cut(&mut self, number: usize) {
+        if self.world.devices[number].profile().is_reliable && !self.world.devices[number].is_waiting() {
+            self.disturb(Some(number));
+            self.world.cut(number);
+        }
+    }
+
     /// The operator de-registers a subscriber (RTR).
     fn terminate(&mut self, number: usize) {
         // With a registration under way the two race: either may come last, and both are right.
@@ -239,7 +310,7 @@ impl Run {
         if self.random.random_bool(0.05) {
             return (None, format!("sip:nobody@{HOME_DOMAIN}"));
         }
-        let to = self.random.random_range(0..self.world.devices.len());
+        let to = self.random.random_range(0..self.honest);
         if to == from {
             return (None, format!("sip:nobody@{HOME_DOMAIN}"));
         }
@@ -279,6 +350,11 @@ impl Run {
             let method = if self.random.random_bool(0.5) { Method::Update } else { Method::Invite };
             self.world.order(from, |device, now| device.send_in_call(now, &call, method));
             self.world.run_for(Duration::from_secs(3));
+        }
+        if is_up && self.scenario.with_streams && self.random.random_bool(0.2) {
+            // The call goes on over the next connection.
+            self.cut(from);
+            self.world.run_for(Duration::from_millis(500));
         }
         // A call that is not answered within these 5 s is given up by its caller (CANCEL).
         let ender = match to.filter(|_| is_up && self.random.random_bool(0.5)) {
@@ -323,6 +399,15 @@ impl Run {
             });
             let end = self.world.checkers.ends.get(&attempt.call).cloned();
             let call = &attempt.call;
+            if !self.scenario.with_kills {
+                // A proxy that was killed with a request under way takes its repetition for a new one: without a standby
+                // that keeps the branch, the user may see it twice.
+                for number in 0..self.honest {
+                    if self.world.checkers.delivered_twice.contains(&(number, call.clone())) {
+                        self.world.checkers.violate(format!("{call} was delivered to ue{number} twice"));
+                    }
+                }
+            }
             let Some(end) = end else {
                 // A device that was switched off forgets what it had begun.
                 if is_disturbed {
@@ -377,7 +462,12 @@ impl Run {
                 self.world.checkers.violate(text);
             }
         }
-        for number in 0..self.world.devices.len() {
+        for (kind, open) in self.world.open_procedures() {
+            if open > 0 {
+                self.world.checkers.violate(format!("{} still has {open} procedures under way", kind.as_str()));
+            }
+        }
+        for number in 0..self.honest {
             let calls: Vec<_> = self.world.devices[number].calls().cloned().collect();
             if !calls.is_empty() && !self.scenario.with_kills {
                 self.world.checkers.violate(format!("ue{number} is still in calls {calls:?}"));
@@ -385,37 +475,56 @@ impl Run {
         }
     }
 
-    /// Device and HSS agree on who is registered.
+    /// Device, P-CSCF, S-CSCF and HSS agree on who is registered.
     fn judge_registrations(&mut self) {
         if self.scenario.with_kills {
             return;
         }
-        for number in 0..self.world.devices.len() {
-            let profile = self.world.devices[number].profile();
-            let selector = format!("{{\"privateIdentity\":\"{}\"}}", profile.private_identity);
-            let is_registered = self.is_known(number);
-            let has_failed = matches!(self.world.checkers.registrations.get(&number), Some(End::Failure(_)));
-            let at_hss = match self.world.command(FunctionKind::Hss, "subscriber.get", selector) {
-                Ok(document) => String::from_utf8_lossy(&document).contains("\"state\":\"registered\""),
-                Err(reason) => {
-                    self.world.checkers.violate(format!("subscriber.get: {reason}"));
-                    continue;
-                }
-            };
-            if has_failed {
+        for number in 0..self.honest {
+            if matches!(self.world.checkers.registrations.get(&number), Some(End::Failure(_))) {
                 self.world.checkers.violate(format!("the last registration of ue{number} failed"));
-            } else if is_registered != at_hss {
-                let text = format!("ue{number} believes registered={is_registered}, the HSS says {at_hss}");
-                self.world.checkers.violate(text);
+                continue;
+            }
+            let believes = self.is_known(number);
+            let profile = self.world.devices[number].profile();
+            let (private, public) = (profile.private_identity.clone(), profile.public_identity.clone());
+            let contact = format!("{}@{}", private.split('@').next().unwrap_or(""), profile.address);
+            let mut says = |kind, command: &str, question: String, sign: &str| {
+                let answer = self.world.command(kind, command, question);
+                answer.map(|document| String::from_utf8_lossy(&document).contains(sign))
+            };
+            let hss = says(
+                FunctionKind::Hss,
+                "subscriber.get",
+                format!("{{\"privateIdentity\":\"{private}\"}}"),
+                "\"state\":\"registered\"",
+            );
+            let scscf = says(
+                FunctionKind::Scscf,
+                "registration.list",
+                format!("{{\"publicIdentity\":\"{public}\"}}"),
+                &contact,
+            );
+            let pcscf = says(FunctionKind::Pcscf, "registration.list", String::new(), &contact);
+            // Nobody tells a P-CSCF (nor, without a subscription, a device) that the operator has ended a registration.
+            let is_told = !self.terminated.contains_key(&number);
+            for (who, says) in [("HSS", Some(hss)), ("S-CSCF", Some(scscf)), ("P-CSCF", is_told.then_some(pcscf))] {
+                match says {
+                    Some(Ok(says)) if says != believes => {
+                        let text = format!("ue{number} believes registered={believes}, the {who} says {says}");
+                        self.world.checkers.violate(text);
+                    }
+                    Some(Err(reason)) => self.world.checkers.violate(format!("{who}: {reason}")),
+                    _ => {}
+                }
             }
         }
     }
 }
 
 /// A device and its record for the HSS.
-fn subscriber(number: usize, random: &mut StdRng) -> (Device, String) {
+fn subscriber(number: usize, user: &str, scenario: Scenario, random: &mut StdRng) -> (Device, String) {
     let is_sim = random.random_bool(0.6);
-    let user = format!("ue{number}");
     let mut bytes = || -> [u8; 16] { random.random() };
     let (key, opc) = (bytes(), bytes());
     let hex = |bytes: &[u8]| bytes.iter().map(|byte| format!("{byte:02x}")).collect::<String>();
@@ -442,14 +551,19 @@ fn subscriber(number: usize, random: &mut StdRng) -> (Device, String) {
         answer,
         is_ringing_reliable: random.random_bool(0.3),
     };
+    let is_ipv6 = scenario.with_ipv6 && random.random_bool(0.5);
+    let (address, pcscf) = match is_ipv6 {
+        true => (format!("[2001:db8::1:{:x}]:5060", number + 1), PCSCF_IPV6),
+        false => (format!("10.1.0.{}:5060", number + 1), PCSCF),
+    };
     let profile = Profile {
         private_identity: format!("{user}@{HOME_DOMAIN}"),
         public_identity: format!("sip:{user}@{HOME_DOMAIN}"),
         home_domain: HOME_DOMAIN.into(),
         credentials,
-        address: format!("10.1.0.{}:5060", number + 1).parse().expect("an address written here"),
-        pcscf: PCSCF.parse().expect("an address"),
-        is_reliable: false,
+        address: address.parse().expect("an address written here"),
+        pcscf: pcscf.parse().expect("an address"),
+        is_reliable: scenario.with_streams && random.random_bool(0.5),
         timers: Timers::default(),
         registration_seconds: if random.random_bool(0.3) { random.random_range(60..300) } else { 3600 },
         callee,

@@ -1,7 +1,7 @@
 //! The world: machines, devices and the messages under way, in the order of virtual time.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, BTreeSet, BinaryHeap};
+use std::collections::{BTreeMap, BTreeSet, BinaryHeap, VecDeque};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
@@ -28,6 +28,8 @@ enum Happening {
     ToMachine(FunctionKind, Input, u64),
     /// A message reaches a device.
     ToDevice(usize, Bytes),
+    /// A message of a stream reaches one of its ends, if the stream is still there.
+    OnStream { connection: ConnectionId, to_device: bool, bytes: Bytes },
     /// A machine is started again.
     Start(FunctionKind),
     /// A Diameter connection that a machine demanded is opened, or not.
@@ -41,6 +43,21 @@ struct Pipe {
     /// In-order delivery: nothing arrives before what was sent before.
     last_arrival: [Instant; 2],
 }
+
+/// A stream between a device and the P-CSCF.
+struct Stream {
+    device: usize,
+    /// As the P-CSCF sees it.
+    flow: Flow,
+    /// In-order delivery, to the P-CSCF and to the device.
+    last_arrival: [Instant; 2],
+}
+
+/// Messages an adversary remembers.
+const OVERHEARD_MAX: usize = 64;
+
+/// The first port from which devices open streams.
+const STREAM_PORT_FIRST: u64 = 20_000;
 
 /// The simulated core with its devices.
 pub struct World {
@@ -60,6 +77,11 @@ pub struct World {
     happenings: BTreeMap<u64, Happening>,
     serial: u64,
     pipes: Vec<Pipe>,
+    streams: BTreeMap<ConnectionId, Stream>,
+    /// The last messages on the access links of the devices whose wires an adversary can read.
+    pub overheard: VecDeque<Bytes>,
+    /// Those devices.
+    pub adversaries: BTreeSet<usize>,
     connection_next: u64,
     command_next: u64,
     commands: BTreeMap<CommandKey, Result<Bytes, String>>,
@@ -84,6 +106,9 @@ impl World {
             happenings: BTreeMap::new(),
             serial: 0,
             pipes: Vec::new(),
+            streams: BTreeMap::new(),
+            overheard: VecDeque::new(),
+            adversaries: BTreeSet::new(),
             connection_next: 1,
             command_next: 1,
             commands: BTreeMap::new(),
@@ -143,6 +168,9 @@ impl World {
         if let Some(machine) = self.machines.get_mut(&kind) {
             machine.kill();
         }
+        if kind == FunctionKind::Pcscf {
+            self.streams.clear();
+        }
         let ended: Vec<Pipe> = self
             .pipes
             .iter()
@@ -166,6 +194,38 @@ impl World {
         let until = self.now + time;
         while self.step(until) {}
         self.now = until;
+    }
+
+    /// Procedures under way in all functions, besides transactions.
+    pub fn open_procedures(&self) -> Vec<(FunctionKind, usize)> {
+        self.machines.iter().map(|(kind, machine)| (*kind, machine.open_procedures())).collect()
+    }
+
+    /// An adversary gives a function something to read.
+    pub fn inject(&mut self, kind: FunctionKind, input: Input) {
+        if let Input::Sip { flow, bytes, .. } = &input {
+            let what = format!("=> {} {}", kind.as_str(), summary(bytes));
+            self.trace.note(self.now, &format!("{}", flow.remote), what);
+        }
+        self.give(kind, input);
+    }
+
+    /// The name of a connection that nobody else has.
+    pub fn next_connection(&mut self) -> ConnectionId {
+        self.connection_next += 1;
+        ConnectionId(self.connection_next - 1)
+    }
+
+    /// Cuts the streams of a device. It opens a new one when it next has something to say.
+    pub fn cut(&mut self, number: usize) {
+        let of_device = |stream: &mut Stream| stream.device == number;
+        let cut: Vec<_> = self.streams.extract_if(.., |_, stream| of_device(stream)).collect();
+        let life = self.machines.get(&FunctionKind::Pcscf).map_or(0, Machine::lives);
+        for (_, Stream { flow, .. }) in cut {
+            self.trace.note(self.now, &format!("ue{number}"), format!("its connection {} is cut", flow.remote));
+            let input = Input::SipClosed { flow };
+            self.at(Duration::from_millis(1), Happening::ToMachine(FunctionKind::Pcscf, input, life));
+        }
     }
 
     /// Transactions held by all functions.
@@ -209,10 +269,24 @@ impl World {
                     self.give(kind, input);
                 }
             }
+            Happening::OnStream { connection, to_device, bytes } => {
+                let Some(stream) = self.streams.get(&connection) else { return };
+                match to_device {
+                    true => self.carry_out(Happening::ToDevice(stream.device, bytes)),
+                    false => {
+                        let input = Input::Sip { flow: stream.flow, bytes, waited: Duration::ZERO };
+                        self.give(FunctionKind::Pcscf, input);
+                    }
+                }
+            }
             Happening::ToDevice(number, bytes) => {
+                self.overhear(number, &bytes);
                 self.trace.note(self.now, &format!("ue{number}"), format!("<- {}", summary(&bytes)));
                 let now = self.now;
-                self.checkers.on_device_receives(number, &bytes);
+                // Functions that are spoken to directly answer directly, and echo what they refuse.
+                if !self.adversaries.contains(&number) {
+                    self.checkers.on_device_receives(number, &bytes);
+                }
                 self.devices[number].handle_message(now, bytes);
                 self.drain_device(number);
             }
@@ -289,7 +363,9 @@ impl World {
                 kind.as_str(),
                 format!("-> {} {}", destination.remote, summary(&bytes)),
             );
-            if let Some(number) = self.by_address.get(&destination.remote).copied() {
+            if destination.transport == Transport::Tcp && kind == FunctionKind::Pcscf {
+                self.send_on_stream_to(destination, bytes);
+            } else if let Some(number) = self.by_address.get(&destination.remote).copied() {
                 for delay in self.access.arrivals(&mut self.network_random) {
                     self.at(delay, Happening::ToDevice(number, bytes.clone()));
                 }
@@ -306,13 +382,78 @@ impl World {
         }
     }
 
+    /// The P-CSCF sends over TCP: on the stream it names, on any to that address, or on a new one to where a device
+    /// listens.
+    fn send_on_stream_to(&mut self, destination: Destination, bytes: Bytes) {
+        let named = destination.connection.filter(|connection| self.streams.contains_key(connection));
+        let same = || self.streams.iter().rev().find(|(_, stream)| stream.flow.remote == destination.remote);
+        let found = named.or_else(|| same().map(|(connection, _)| *connection)).or_else(|| {
+            let number = self.by_address.get(&destination.remote).copied()?;
+            self.devices[number].profile().is_reliable.then(|| self.open(number, destination.remote))
+        });
+        match found {
+            Some(connection) => self.send_on_stream(connection, true, bytes),
+            None => {
+                let input = Input::SipUnreachable { destination };
+                let life = self.machines.get(&FunctionKind::Pcscf).map_or(0, Machine::lives);
+                self.at(Duration::from_millis(5), Happening::ToMachine(FunctionKind::Pcscf, input, life));
+            }
+        }
+    }
+
+    fn open(&mut self, device: usize, remote: SocketAddr) -> ConnectionId {
+        let connection = self.next_connection();
+        let local = self.devices[device].profile().pcscf;
+        let flow = Flow { transport: Transport::Tcp, local, remote, connection: Some(connection) };
+        self.streams.insert(connection, Stream { device, flow, last_arrival: [self.now; 2] });
+        connection
+    }
+
+    fn send_on_stream(&mut self, connection: ConnectionId, to_device: bool, bytes: Bytes) {
+        let arrival = self.now + self.access.delay(&mut self.network_random);
+        let Some(stream) = self.streams.get_mut(&connection) else { return };
+        let last = &mut stream.last_arrival[usize::from(to_device)];
+        *last = arrival.max(*last);
+        let delay = *last - self.now;
+        self.at(delay, Happening::OnStream { connection, to_device, bytes });
+    }
+
+    /// A device sends over TCP: on its newest stream, else on a new one from a port of its own.
+    fn send_from_device(&mut self, number: usize, bytes: Bytes) {
+        if self.machines.get(&FunctionKind::Pcscf).is_none_or(|machine| !machine.is_running()) {
+            return;
+        }
+        let newest = self.streams.iter().rev().find(|(_, stream)| stream.device == number);
+        let connection = newest.map(|(connection, _)| *connection).unwrap_or_else(|| {
+            let port = STREAM_PORT_FIRST + self.connection_next % 40_000;
+            let ip = self.devices[number].profile().address.ip();
+            self.open(number, SocketAddr::new(ip, u16::try_from(port).expect("20,000 and below 40,000 more")))
+        });
+        self.send_on_stream(connection, false, bytes);
+    }
+
+    /// The adversary reads the wires of its own devices only: who reads others' can do worse than send garbage.
+    fn overhear(&mut self, number: usize, bytes: &Bytes) {
+        if self.adversaries.contains(&number) {
+            if self.overheard.len() == OVERHEARD_MAX {
+                self.overheard.pop_front();
+            }
+            self.overheard.push_back(bytes.clone());
+        }
+    }
+
     fn drain_device(&mut self, number: usize) {
         while let Some(output) = self.devices[number].poll_output() {
             match output {
                 ue::Output::Send(bytes) => {
                     self.trace.note(self.now, &format!("ue{number}"), format!("-> {}", summary(&bytes)));
-                    let remote = self.devices[number].profile().address;
-                    let local = address(FunctionKind::Pcscf);
+                    self.overhear(number, &bytes);
+                    let profile = self.devices[number].profile();
+                    if profile.is_reliable {
+                        self.send_from_device(number, bytes);
+                        continue;
+                    }
+                    let (local, remote) = (profile.pcscf, profile.address);
                     let flow = Flow { transport: Transport::Udp, local, remote, connection: None };
                     for delay in self.access.arrivals(&mut self.network_random) {
                         let input = Input::Sip { flow, bytes: bytes.clone(), waited: Duration::ZERO };
@@ -333,7 +474,9 @@ impl World {
 
     fn on_report(&mut self, number: usize, report: Report) {
         self.trace.note(self.now, &format!("ue{number}"), format!("{report:?}"));
-        self.checkers.on_report(number, report);
+        if !self.adversaries.contains(&number) {
+            self.checkers.on_report(number, report);
+        }
     }
 
     fn connect(&mut self, from: FunctionKind, life: u64, peer: String) {

@@ -6,7 +6,7 @@ use sim::sabotage::Sabotage;
 /// The first seed below `seeds` whose run broke something, with its trace.
 fn first_failure(seeds: u64, with_kills: bool, sabotage: Option<Sabotage>) -> Option<String> {
     (0..seeds).find_map(|seed| {
-        let outcome = Scenario { seed, with_kills, sabotage }.run();
+        let outcome = Scenario::drawn(seed, with_kills, sabotage).run();
         let broke = outcome.violations.first()?;
         Some(format!("{}\nseed {seed}: {broke}", outcome.trace))
     })
@@ -37,7 +37,7 @@ fn every_broken_rule_is_found_and_its_trace_shows_where() {
 
 #[test]
 fn the_same_seed_gives_the_same_run() {
-    let run = |seed| Scenario { seed, with_kills: true, sabotage: None }.run().trace.to_string();
+    let run = |seed| Scenario::drawn(seed, true, None).run().trace.to_string();
     for seed in 0..5 {
         assert_eq!(run(seed), run(seed), "seed {seed}");
     }

@@ -56,7 +56,11 @@ impl<S: Store> Pcscf<S> {
         }
         let binding = self.bindings.binding(token.binding);
         let called = request.values(Name::PCalledPartyId).next().and_then(NameAddress::parse);
-        let called = called.map(|called| called.uri_text.to_owned());
+        // As it was registered: a caller may have put parameters of its own behind it.
+        let called = called.map(|called| {
+            let registered = called.uri().and_then(|uri| binding?.identity_of(&uri));
+            registered.unwrap_or(called.uri_text).to_owned()
+        });
         let default = || binding.map(|binding| binding.default_identity().to_owned());
         let exchange = TowardsDevice {
             record_routes,

@@ -10,5 +10,6 @@ pub mod core;
 pub mod process;
 pub mod sipp;
 pub mod sockets;
+pub mod softphone;
 pub mod subscribers;
 pub mod tools;

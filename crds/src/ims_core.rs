@@ -66,7 +66,7 @@ pub struct IMSCoreSpec {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 256))]
     pub visited_networks_allowed: Vec<String>,
-    /// How much the functions log.
+    /// How much the functions log. Default: info.
     #[serde(default, skip_serializing_if = "is_default")]
     pub log_level: LogLevel,
 }
@@ -200,7 +200,7 @@ impl Timers {
     }
 }
 
-/// How much the functions log.
+/// How much the functions log. Default: info.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {

@@ -12,6 +12,8 @@ mod demo;
 mod down;
 mod hss;
 mod logs;
+#[cfg(test)]
+mod reference;
 mod status;
 mod subscriber;
 mod systemd_unit;

@@ -3,6 +3,7 @@
 //! Handles are looked up once and kept: counting a message costs one addition. Label values come from constant words,
 //! from the methods known to SIP and from status codes, so no sender can make the number of series grow.
 
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
 
@@ -33,9 +34,23 @@ const METHODS: [&str; 15] = [
 const STATUS_FIRST: usize = 100;
 const STATUS_COUNT: usize = 600;
 
+/// One metric as `docs/reference/metrics.md` lists it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Family {
+    /// Its name, without the prefix `evertone_` that all have.
+    pub name: String,
+    /// `counter`, `gauge` or `histogram`.
+    pub kind: &'static str,
+    /// Its labels, besides `function` and `instance` that all have.
+    pub labels: Vec<String>,
+    /// What it says.
+    pub help: String,
+}
+
 /// The metrics of one process.
 pub struct Metrics {
     registry: Registry,
+    families: Vec<Family>,
     received: Messages,
     sent: Messages,
     retransmissions_sent: IntCounter,
@@ -74,14 +89,15 @@ impl Metrics {
         let labels = labels.map(|(name, value)| (name.to_owned(), value.to_owned())).into_iter().collect();
         let registry = Registry::new_custom(Some("evertone".into()), Some(labels))
             .expect("the prefix and the label names are constant and valid");
-        let process = Registrar(&registry);
+        let process = Registrar { registry: &registry, families: RefCell::default() };
         let words = |name, help, labels| process.counters(name, help, labels);
         let diameter_results_vec = words(
             "diameter_answers_total",
             "Diameter answers by command and result, received or sent",
             &["direction", "command", "result"],
         );
-        Metrics {
+        let mut metrics = Metrics {
+            families: Vec::new(),
             received: Messages::new(&process, "received"),
             sent: Messages::new(&process, "sent"),
             retransmissions_sent: process
@@ -137,16 +153,24 @@ impl Metrics {
             sip_connections: process.gauge("sip_connections", "Open SIP connections"),
             diameter_peers_up: process.gauge("diameter_peers_up", "Diameter peers that can be used"),
             cpu_seconds: Mutex::new((
-                process.add(Counter::new(
-                    "process_cpu_seconds_total",
-                    "CPU time used by the process, all threads",
-                )),
+                process.add(
+                    "counter",
+                    Counter::new("process_cpu_seconds_total", "CPU time used by the process, all threads"),
+                ),
                 0.0,
             )),
-            resident_bytes: process.add(Gauge::new("process_resident_memory_bytes", "Resident memory")),
-            open_files: process.add(Gauge::new("process_open_fds", "Open file descriptors")),
-            registry,
-        }
+            resident_bytes: process
+                .add("gauge", Gauge::new("process_resident_memory_bytes", "Resident memory")),
+            open_files: process.add("gauge", Gauge::new("process_open_fds", "Open file descriptors")),
+            registry: registry.clone(),
+        };
+        metrics.families = process.families.into_inner();
+        metrics
+    }
+
+    /// All metrics there are, also those that have not counted anything yet.
+    pub fn families(&self) -> &[Family] {
+        &self.families
     }
 
     /// Counts an event.
@@ -299,29 +323,44 @@ impl<const N: usize> Words<N> {
     }
 }
 
-struct Registrar<'a>(&'a Registry);
+/// Registers metrics, and notes what was registered.
+struct Registrar<'a> {
+    registry: &'a Registry,
+    families: RefCell<Vec<Family>>,
+}
 
 impl Registrar<'_> {
-    fn add<C: prometheus::core::Collector + Clone + 'static>(&self, collector: prometheus::Result<C>) -> C {
+    fn add<C: prometheus::core::Collector + Clone + 'static>(
+        &self,
+        kind: &'static str,
+        collector: prometheus::Result<C>,
+    ) -> C {
         let collector = collector.expect("names, labels and buckets are constant and valid");
-        self.0.register(Box::new(collector.clone())).expect("each name is registered once");
+        self.families.borrow_mut().extend(collector.desc().into_iter().map(|description| Family {
+            name: description.fq_name.clone(),
+            kind,
+            labels: description.variable_labels.clone(),
+            help: description.help.clone(),
+        }));
+        self.registry.register(Box::new(collector.clone())).expect("each name is registered once");
         collector
     }
 
     fn counter(&self, name: &str, help: &str) -> IntCounter {
-        self.add(IntCounter::new(name, help))
+        self.add("counter", IntCounter::new(name, help))
     }
 
     fn gauge(&self, name: &str, help: &str) -> IntGauge {
-        self.add(IntGauge::new(name, help))
+        self.add("gauge", IntGauge::new(name, help))
     }
 
     fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
-        self.add(IntCounterVec::new(Opts::new(name, help), labels))
+        self.add("counter", IntCounterVec::new(Opts::new(name, help), labels))
     }
 
     fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
-        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec())))
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.add("histogram", Histogram::with_opts(options))
     }
 }
 

@@ -51,6 +51,33 @@ pub fn named_things_exist(tree: &Tree) -> Vec<String> {
     findings
 }
 
+/// Each crate that a manifest names stands in `docs/dependencies.md`, with its reason.
+pub fn dependencies_have_reasons(tree: &Tree) -> Vec<String> {
+    let file = "docs/dependencies.md";
+    let Some(reasons) = tree.texts.get(file) else { return Vec::new() };
+    let mut findings = Vec::new();
+    for (path, manifest) in tree.ending("Cargo.toml") {
+        let mut is_in = false;
+        for (number, line) in (1..).zip(manifest.lines()) {
+            if line.starts_with('[') {
+                is_in = line.trim_matches(['[', ']']).ends_with("dependencies");
+                continue;
+            }
+            let name = line.split(['=', '.', ' ']).next().unwrap_or("");
+            let is_foreign =
+                is_in && line.contains('=') && !line.starts_with('#') && !line.contains(".workspace");
+            if is_foreign
+                && !line.contains("path =")
+                && !line.contains("workspace = true")
+                && !reasons.contains(&format!("`{name}`"))
+            {
+                findings.push(format!("{path}:{number}: {name} is not explained in {file}"));
+            }
+        }
+    }
+    findings
+}
+
 fn wrong_span(tree: &Tree, span: &str) -> Option<String> {
     if let Some((file, test)) = span.split_once(".rs::") {
         let file = format!("{file}.rs");

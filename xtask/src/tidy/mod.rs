@@ -4,6 +4,7 @@
 //! | rule | file |
 //! |---|---|
 //! | documents name only tests, files and links that exist; every promise has its test or says "test pending" | `documents.rs` |
+//! | each dependency has its reason | `documents.rs` |
 //! | a Rust file says at its top what it is | `sources.rs` |
 //! | a core in `nf/` iterates no `HashMap` | `sources.rs` |
 //! | an exception to a lint is an `expect` with its reason | `sources.rs` |
@@ -46,6 +47,7 @@ fn findings(tree: &Tree) -> Vec<String> {
     [
         documents::promises_have_tests(tree),
         documents::named_things_exist(tree),
+        documents::dependencies_have_reasons(tree),
         sources::files_have_heads(tree),
         sources::cores_iterate_in_order(tree),
         sources::exceptions_have_reasons(tree),

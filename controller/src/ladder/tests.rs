@@ -1,3 +1,5 @@
+//! Records as functions give them, and the pictures made of them.
+
 use super::*;
 use FunctionKind::{Hss, Icscf, Pcscf, Scscf};
 

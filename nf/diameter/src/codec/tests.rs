@@ -1,3 +1,5 @@
+//! Headers, streams and error answers as bytes.
+
 use super::*;
 
 fn header() -> Header {

@@ -11,7 +11,11 @@ fn aimed_at(register: &Message, own: &str, victim: (&str, &str), contact: &str) 
     let text = text.replace(&format!("To: <{own}>"), &format!("To: <{victim_public}>"));
     let text = text.replacen("Authorization:", &format!("{decoy}Authorization:"), 1);
     let lines: Vec<_> = text.split("\r\n").filter(|line| !line.starts_with("Contact:")).collect();
-    message(&lines.join("\r\n").replacen("Content-Length", &format!("Contact: {contact}\r\nContent-Length"), 1))
+    message(&lines.join("\r\n").replacen(
+        "Content-Length",
+        &format!("Contact: {contact}\r\nContent-Length"),
+        1,
+    ))
 }
 
 #[test]
@@ -44,8 +48,7 @@ fn an_answer_to_ones_own_challenge_opens_nobody_elses_registration() {
 fn a_call_cancelled_while_a_dead_flow_makes_way_for_the_other_is_answered() {
     let mut home = Home::new();
     for number in [1, 2] {
-        let contact =
-            format!("<sip:bob@192.0.2.{number}:5060;ob>;+sip.instance=\"<urn:x>\";reg-id={number}");
+        let contact = format!("<sip:bob@192.0.2.{number}:5060;ob>;+sip.instance=\"<urn:x>\";reg-id={number}");
         home.register(&mut Device { contact, call_id: ["", "a", "b"][number], ..Device::bob() });
     }
     let invite = request("INVITE", "sip:bob@ims.example", "");
@@ -73,4 +76,39 @@ fn a_call_cancelled_while_a_dead_flow_makes_way_for_the_other_is_answered() {
     };
     assert_eq!((*answered, response.status()), (server, 487));
     assert_eq!(home.scscf.open_procedures(), 0);
+}
+
+fn subscribe(call_id: &str, contact: &str) -> Message {
+    let extra = "Route: <sip:orig@scscf.ims.example:6060;lr>\r\nP-Asserted-Identity: <sip:bob@ims.example>\r\nEvent: reg\r\n";
+    let text = request("SUBSCRIBE", "sip:bob@ims.example", extra).raw().to_vec();
+    let text = String::from_utf8(text).expect("ASCII").replace("Call-ID: c1", &format!("Call-ID: {call_id}"));
+    message(&text.replace("Contact: <sip:alice@192.0.2.1:5060>", contact))
+}
+
+#[test]
+fn a_subscription_that_nobody_could_be_notified_of_is_refused() {
+    let mut home = Home::new();
+    home.register(&mut Device::bob());
+    for contact in ["Contact: *", "Contact: *, <sip:bob@192.0.2.2>", "Contact: <tel:+15551234>", "X-A: b"] {
+        let decisions = home.send(&subscribe("c", contact));
+        assert_eq!(notifies(&decisions).len(), 0, "{contact}");
+        let [Decision::Respond { response, .. }] = &decisions[..] else { panic!("{decisions:?}") };
+        assert_eq!(response.status(), 400, "{contact}");
+    }
+}
+
+#[test]
+fn a_device_that_forgets_its_subscriptions_again_and_again_still_gets_a_new_one() {
+    let mut home = Home::new();
+    home.register(&mut Device::bob());
+    for boot in 0..40 {
+        let call_id = format!("boot-{boot}");
+        let decisions = home.send(&subscribe(&call_id, "Contact: <sip:bob@192.0.2.2:5060>"));
+        let told: Vec<_> =
+            notifies(&decisions).iter().map(|(_, notify)| notify.call_id().to_owned()).collect();
+        assert!(told.contains(&call_id), "{told:?}");
+    }
+    let set =
+        home.scscf.registrar().find("sip:bob@ims.example").and_then(|id| home.scscf.registrar().set(id));
+    assert_eq!(set.map(|set| set.watchers.len()), Some(16));
 }

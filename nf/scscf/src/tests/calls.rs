@@ -1,3 +1,5 @@
+//! Calls and messages of and to registered users, on both legs.
+
 use super::*;
 
 const ORIG: &str = "Route: <sip:orig@scscf.ims.example:6060;lr>\r\n";

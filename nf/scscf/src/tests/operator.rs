@@ -1,3 +1,5 @@
+//! What operators and the HSS do of their own accord: RTR, PPR, commands, a graceful stop.
+
 use super::*;
 
 fn terminate(home: &mut Home, reason: cx::DeregistrationReasonCode) -> Vec<Decision> {

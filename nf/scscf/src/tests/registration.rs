@@ -1,3 +1,5 @@
+//! REGISTER from the first challenge to the last contact, with every answer that the HSS may give.
+
 use super::*;
 
 #[test]

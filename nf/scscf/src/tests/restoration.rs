@@ -1,3 +1,5 @@
+//! An S-CSCF that was restarted, and the users whom it has to know again.
+
 use super::*;
 
 const INVITE_TO_ALICE: &str = "sip:alice@ims.example";

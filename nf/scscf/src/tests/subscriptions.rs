@@ -1,3 +1,5 @@
+//! The reg event package: who may watch, what is told, and when.
+
 use super::*;
 
 pub(crate) fn subscribe_of_alice(expires: u32) -> Message {

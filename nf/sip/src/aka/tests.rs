@@ -1,3 +1,5 @@
+//! Milenage against the vectors of TS 35.208; network and device against each other.
+
 use super::*;
 use crate::hex::decode_array;
 

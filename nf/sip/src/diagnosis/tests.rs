@@ -1,3 +1,5 @@
+//! Records with one value wrong, and the finding that each must lead to.
+
 use super::*;
 use crate::aka::{Amf, Auts, RandAutn};
 use crate::digest::{Answer, Challenge, DigestError, initial_credentials};

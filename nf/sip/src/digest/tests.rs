@@ -1,3 +1,5 @@
+//! Digest against the examples of its RFCs, and against what devices really write.
+
 use proptest::prelude::*;
 
 use super::*;

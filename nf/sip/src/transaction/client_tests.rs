@@ -1,3 +1,5 @@
+//! Client transactions: each timer, just in time and a tick late.
+
 use super::*;
 use clock::Duration;
 

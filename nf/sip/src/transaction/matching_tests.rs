@@ -1,3 +1,5 @@
+//! Which messages belong to one transaction, and which only look like it.
+
 use super::*;
 
 fn message(text: &str) -> Message {

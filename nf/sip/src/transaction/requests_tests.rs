@@ -1,3 +1,5 @@
+//! The ACK and the CANCEL that a hop makes of its INVITE.
+
 use super::*;
 
 const INVITE: &str = "INVITE sip:b@192.0.2.9:5080;transport=udp SIP/2.0\r\n\

@@ -253,7 +253,7 @@ impl<S: Store> Hss<S> {
             Some(set) => Ok((subscriber, set)),
             None => Err(Refusal::new(
                 ResultCode::IDENTITIES_DONT_MATCH,
-                "identities_dont_match",
+                "identities_do_not_match",
                 "the public identity belongs to another private identity",
             )),
         }

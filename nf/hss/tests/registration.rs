@@ -38,7 +38,7 @@ fn uar_checks_in_the_order_of_the_standard() {
             "unknown_subscriber",
             "unknown_subscriber",
             "unknown_subscriber",
-            "identities_dont_match",
+            "identities_do_not_match",
             "barred",
             "ok"
         ]

@@ -33,6 +33,10 @@ pub(crate) fn check_private(text: &str) -> Result<(), String> {
     if text.starts_with("sip:") || text.starts_with("tel:") {
         return Err("a private identity is written user@realm, without a scheme".into());
     }
+    // A bare name is taken as it is: softphones have user names without a realm.
+    if text.starts_with('@') || text.ends_with('@') {
+        return Err("user or realm is missing; give it as user@realm".into());
+    }
     match text.chars().find(|c| c.is_whitespace() || c.is_control() || matches!(c, '"' | '<' | '>' | '\\')) {
         Some(c) => Err(format!("the character {c:?} is not allowed")),
         None => Ok(()),

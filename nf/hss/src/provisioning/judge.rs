@@ -245,6 +245,10 @@ mod tests {
             "privateIdentity: it is empty; give it as user@realm",
         );
         check(
+            serde_json::json!({"privateIdentity": "alice@"}),
+            "privateIdentity: user or realm is missing; give it as user@realm",
+        );
+        check(
             serde_json::json!({"privateIdentity": "sip:a@b"}),
             "privateIdentity: a private identity is written user@realm, without a scheme",
         );

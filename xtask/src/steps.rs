@@ -32,6 +32,8 @@ impl<'a> Steps<'a> {
         let status = Command::new(program)
             .args(words)
             .envs(environment.iter().copied())
+            // `make` sets it for `evertone up`; tests find the programs of their own build.
+            .env_remove("EVERTONE_BINARIES")
             .current_dir(self.root)
             .status();
         if let Err(error) = &status {

@@ -14,7 +14,10 @@ const SEEDS_WITH_KILLS: u64 = 2_000;
 pub fn run(root: &Path) -> Result<()> {
     let mut steps = Steps::new(root);
     lint_steps(&mut steps);
-    steps.run("unit and crate tests", "cargo test --quiet --workspace --exclude interop");
+    steps.run(
+        "unit and crate tests",
+        "cargo test --quiet --no-fail-fast --workspace --exclude interop --exclude e2e",
+    );
     simulation_steps(&mut steps);
     steps.run("fuzzing, a minute for each target", "fuzz/run 60");
     steps.run(
@@ -22,7 +25,9 @@ pub fn run(root: &Path) -> Result<()> {
         "cargo build --quiet --profile nf --target x86_64-unknown-linux-musl -p host --bins",
     );
     steps.run("evertone command", "cargo build --quiet --profile nf -p controller -p bench");
-    steps.run("real phones and peers", "cargo test --quiet -p interop -- --test-threads=1");
+    // Both start cores of their own, and what they time must not compete with itself.
+    steps.run("the operator's view", "cargo test --quiet --no-fail-fast -p e2e -- --test-threads=1");
+    steps.run("real phones and peers", "cargo test --quiet --no-fail-fast -p interop -- --test-threads=1");
     steps.finish()
 }
 

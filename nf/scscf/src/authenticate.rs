@@ -64,9 +64,8 @@ impl Scscf {
         // A digest does not cover To: without this, who has answered a challenge of its own could name somebody else's
         // public identity there, and do what needs no SAR (see, or confirm to the P-CSCF, that registration). The
         // HSS says whether the two belong together: in MAR, or earlier, when the contact was registered.
-        let is_theirs = |challenge: &Challenge| {
-            is_served || challenge.public_identity == registrant.public_identity
-        };
+        let is_theirs =
+            |challenge: &Challenge| is_served || challenge.public_identity == registrant.public_identity;
         let Some(challenge) = self.challenges.find_mut(&key).filter(|challenge| is_theirs(challenge)) else {
             let is_ours = credentials.realm == self.own.home_domain;
             let outcome = if is_ours { "stale_nonce" } else { "wrong_realm" };

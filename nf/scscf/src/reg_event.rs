@@ -21,7 +21,7 @@ const SECONDS_DEFAULT: u32 = 3761;
 const SECONDS_MAX: u32 = 600_000;
 /// The shortest granted; below it 423.
 const SECONDS_MIN: u32 = 60;
-/// Most subscriptions to one set; more are refused with 403.
+/// Most subscriptions to one set; one more ends the oldest.
 const WATCHERS_MAX: usize = 16;
 
 /// Is the Event of `request` the reg package?
@@ -40,9 +40,8 @@ impl Scscf {
             self.event("subscription", "forbidden", "", "the subscriber is neither the user nor its P-CSCF");
             return self.refuse(server, request, 403, "Forbidden");
         };
-        if set.watchers.len() >= WATCHERS_MAX {
-            return self.refuse(server, request, 403, "Too Many Subscriptions");
-        }
+        // A device that was switched off forgets its subscription, and ours of it may last for days: the oldest makes room.
+        let surplus = (set.watchers.len() >= WATCHERS_MAX).then(|| set.watchers.first().copied()).flatten();
         let is_readable = request.header(Name::Accept).is_none()
             || request.values(Name::Accept).any(|each| {
                 let media = each.split(';').next().unwrap_or("").trim();
@@ -53,10 +52,13 @@ impl Scscf {
         if !is_readable {
             return self.refuse(server, request, 406, "Not Acceptable");
         }
-        let Some(contact) = request.header(Name::Contact) else {
-            return self.refuse(server, request, 400, "Missing Contact");
+        let Some(contact) = target_of(request) else {
+            return self.refuse(server, request, 400, "Contact Is No SIP URI");
         };
         let Some(seconds) = self.granted_seconds(server, request) else { return };
+        if let (Some(surplus), Some(set)) = (surplus, self.registrar.set(id).cloned()) {
+            self.end_subscription(now, surplus, &set, "rejected");
+        }
         let watcher_id = self.random.tag.next_u64();
         let mut response = Draft::response(request, 200, "OK", &tag_of(watcher_id));
         let watcher = Watcher {
@@ -111,7 +113,7 @@ impl Scscf {
         if let Some(watcher) = self.watchers.find_mut(id) {
             watcher.remote_cseq = cseq;
             watcher.expires_at = now + Duration::from_secs(seconds.into());
-            if let Some(contact) = request.header(Name::Contact) {
+            if let Some(contact) = target_of(request) {
                 watcher.contact = contact.into();
             }
         }
@@ -184,6 +186,13 @@ impl Scscf {
             self.enqueue(now, Job::Store { registrant });
         }
     }
+}
+
+/// The Contact value to which NOTIFYs can be sent: not `*`, which means something in REGISTER only.
+fn target_of(request: &Message) -> Option<&str> {
+    let value = request.values(Name::Contact).next()?;
+    let uri = NameAddress::parse(value)?.uri()?;
+    matches!(uri.scheme, sip::uri::Scheme::Sip | sip::uri::Scheme::Sips).then_some(value)
 }
 
 /// Somebody who may subscribe.

@@ -118,6 +118,14 @@ impl Device {
         self.pending.values().any(|pending| !pending.transaction.is_completed())
     }
 
+    /// Does a REGISTER wait for its answer?
+    pub(crate) fn is_registering(&self) -> bool {
+        let is_open = |pending: &Pending| {
+            matches!(pending.purpose, Purpose::Register) && !pending.transaction.is_completed()
+        };
+        self.pending.values().any(is_open)
+    }
+
     /// The calls it is in.
     pub fn calls(&self) -> impl Iterator<Item = &CallId> {
         self.calls.keys()

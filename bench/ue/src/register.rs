@@ -24,6 +24,8 @@ pub(crate) struct Registration {
     challenges: u32,
     /// Expires asked for by the order in progress.
     expires_seconds: u32,
+    /// Expires of an order that waits for the one in progress.
+    next_expires_seconds: Option<u32>,
 }
 
 impl Device {
@@ -47,6 +49,11 @@ impl Device {
     }
 
     fn start_registration(&mut self, now: Instant, expires_seconds: u32) {
+        if self.is_registering() {
+            // RFC 3261 §10.2: no new registration before the last one has its answer.
+            self.registration.next_expires_seconds = Some(expires_seconds);
+            return;
+        }
         if self.registration.call_id.is_empty() {
             self.registration.call_id = self.unique("reg");
         }
@@ -78,6 +85,15 @@ impl Device {
     }
 
     pub(crate) fn on_register_answer(&mut self, now: Instant, sent_at: Instant, response: Option<&Message>) {
+        self.take_register_answer(now, sent_at, response);
+        if !self.is_registering()
+            && let Some(expires_seconds) = self.registration.next_expires_seconds.take()
+        {
+            self.start_registration(now, expires_seconds);
+        }
+    }
+
+    fn take_register_answer(&mut self, now: Instant, sent_at: Instant, response: Option<&Message>) {
         let Some(response) = response else {
             return self.report(Report::RegistrationFailed(Failure::TimedOut));
         };

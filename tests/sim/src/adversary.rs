@@ -8,9 +8,9 @@ use std::net::SocketAddr;
 
 use bytes::Bytes;
 use clock::Duration;
+use node::Transport;
 use node::config::FunctionKind;
 use node::wire::{Flow, Input};
-use node::Transport;
 use rand::rngs::StdRng;
 use rand::{Rng, RngExt};
 
@@ -74,7 +74,9 @@ impl Adversary {
         match self.random.random_range(0..3) {
             0 if !self.own.is_empty() => self.own[self.random.random_range(0..self.own.len())],
             // A registered host, but another port.
-            1 if !self.own.is_empty() => SocketAddr::new(self.own[0].ip(), self.random.random_range(1024..9999)),
+            1 if !self.own.is_empty() => {
+                SocketAddr::new(self.own[0].ip(), self.random.random_range(1024..9999))
+            }
             _ => (stranger, self.random.random_range(1024..9999)).into(),
         }
     }
@@ -114,7 +116,15 @@ impl Adversary {
             8 => self.claim(bytes),
             _ => {
                 let methods: [&[u8]; 9] = [
-                    b"INVITE", b"ACK", b"BYE", b"CANCEL", b"REGISTER", b"NOTIFY", b"UPDATE", b"PRACK", b"MESSAGE",
+                    b"INVITE",
+                    b"ACK",
+                    b"BYE",
+                    b"CANCEL",
+                    b"REGISTER",
+                    b"NOTIFY",
+                    b"UPDATE",
+                    b"PRACK",
+                    b"MESSAGE",
                 ];
                 let method = methods[self.random.random_range(0..methods.len())];
                 replace_all(bytes, methods, method);
@@ -135,7 +145,13 @@ impl Adversary {
     fn line_starts(bytes: &[u8]) -> Vec<usize> {
         let head = bytes.windows(4).position(|window| window == b"\r\n\r\n").unwrap_or(bytes.len());
         let is_end = |at: &usize| *at < head + 2;
-        bytes.windows(2).enumerate().filter(|(_, end)| *end == b"\r\n").map(|(at, _)| at + 2).filter(is_end).collect()
+        bytes
+            .windows(2)
+            .enumerate()
+            .filter(|(_, end)| *end == b"\r\n")
+            .map(|(at, _)| at + 2)
+            .filter(is_end)
+            .collect()
     }
 
     fn insert_line(&mut self, bytes: &mut Vec<u8>) {
@@ -193,7 +209,8 @@ impl Adversary {
                 bytes[4] = 0x80;
                 let command = [257_u32, 280, 282, 300, 301, 303][self.random.random_range(0..6)];
                 bytes[5..8].copy_from_slice(&command.to_be_bytes()[1..]);
-                bytes[8..12].copy_from_slice(&[0_u32, 16_777_216][self.random.random_range(0..2)].to_be_bytes());
+                bytes[8..12]
+                    .copy_from_slice(&[0_u32, 16_777_216][self.random.random_range(0..2)].to_be_bytes());
             }
             world.inject(FunctionKind::Hss, Input::DiameterBytes { connection, bytes: bytes.into() });
         }

@@ -70,7 +70,11 @@ fn arguments() -> Result<Arguments, String> {
                 let found = all.into_iter().find(|sabotage| format!("{sabotage:?}") == name);
                 arguments.sabotage = Some(found.ok_or_else(|| format!("--sabotage {name}: one of {all:?}"))?);
             }
-            _ => return Err(format!("{word}: unknown; use --seeds FROM..TO, --kills, --adversary, --streams, --ipv6, --sabotage NAME")),
+            _ => {
+                return Err(format!(
+                    "{word}: unknown; use --seeds FROM..TO, --kills, --adversary, --streams, --ipv6, --sabotage NAME"
+                ));
+            }
         }
     }
     Ok(arguments)

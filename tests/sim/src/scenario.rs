@@ -296,12 +296,24 @@ impl Run {
             return;
         }
         self.disturb(Some(number));
-        self.terminated.insert(number, self.registration_count(number));
+        let count = self.registration_count(number);
         let selector =
             format!("{{\"privateIdentity\":\"{}\"}}", self.world.devices[number].profile().private_identity);
         let result = self.world.command(FunctionKind::Hss, "subscriber.deregister", selector);
-        if let (Err(reason), false) = (result, self.scenario.with_kills) {
-            self.world.checkers.violate(format!("subscriber.deregister: {reason}"));
+        let said =
+            result.as_ref().map_or_else(Clone::clone, |text| String::from_utf8_lossy(text).into_owned());
+        self.world.trace.note(
+            self.world.now,
+            "operator",
+            format!("has ended the registration of ue{number}: {said}"),
+        );
+        match result {
+            Ok(_) => {
+                self.terminated.insert(number, count);
+            }
+            // The HSS was dead, or died over it.
+            Err(_) if self.scenario.with_kills => {}
+            Err(reason) => self.world.checkers.violate(format!("subscriber.deregister: {reason}")),
         }
     }
 
@@ -464,7 +476,9 @@ impl Run {
         }
         for (kind, open) in self.world.open_procedures() {
             if open > 0 {
-                self.world.checkers.violate(format!("{} still has {open} procedures under way", kind.as_str()));
+                self.world
+                    .checkers
+                    .violate(format!("{} still has {open} procedures under way", kind.as_str()));
             }
         }
         for number in 0..self.honest {
@@ -508,10 +522,13 @@ impl Run {
             let pcscf = says(FunctionKind::Pcscf, "registration.list", String::new(), &contact);
             // Nobody tells a P-CSCF (nor, without a subscription, a device) that the operator has ended a registration.
             let is_told = !self.terminated.contains_key(&number);
-            for (who, says) in [("HSS", Some(hss)), ("S-CSCF", Some(scscf)), ("P-CSCF", is_told.then_some(pcscf))] {
+            for (who, says) in
+                [("HSS", Some(hss)), ("S-CSCF", Some(scscf)), ("P-CSCF", is_told.then_some(pcscf))]
+            {
                 match says {
                     Some(Ok(says)) if says != believes => {
-                        let text = format!("ue{number} believes registered={believes}, the {who} says {says}");
+                        let text =
+                            format!("ue{number} believes registered={believes}, the {who} says {says}");
                         self.world.checkers.violate(text);
                     }
                     Some(Err(reason)) => self.world.checkers.violate(format!("{who}: {reason}")),

@@ -222,7 +222,11 @@ impl World {
         let cut: Vec<_> = self.streams.extract_if(.., |_, stream| of_device(stream)).collect();
         let life = self.machines.get(&FunctionKind::Pcscf).map_or(0, Machine::lives);
         for (_, Stream { flow, .. }) in cut {
-            self.trace.note(self.now, &format!("ue{number}"), format!("its connection {} is cut", flow.remote));
+            self.trace.note(
+                self.now,
+                &format!("ue{number}"),
+                format!("its connection {} is cut", flow.remote),
+            );
             let input = Input::SipClosed { flow };
             self.at(Duration::from_millis(1), Happening::ToMachine(FunctionKind::Pcscf, input, life));
         }

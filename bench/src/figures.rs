@@ -52,6 +52,10 @@ pub enum Group {
     UpCold,
 }
 
+/// How long devices ring on average: it delays nothing that is measured, and makes calls overlap.
+const RING: Duration = Duration::from_millis(200);
+/// Attempts under way at once when there is no think time.
+const WINDOW: usize = 32;
 /// Functions that a call passes: P-CSCF, S-CSCF of the caller, I-CSCF, S-CSCF of the callee, P-CSCF.
 const CALL_HOPS: f64 = 5.0;
 
@@ -98,14 +102,9 @@ struct Measure<'a> {
 }
 
 impl Measure<'_> {
-    fn bed<'a>(&self, core: &'a Core, count: usize, mix: Mix) -> Result<Bed<'a>> {
-        let population = Population {
-            count,
-            scheme: Scheme::Aka,
-            seed: self.place.seed,
-            first: 0,
-            ring_mean: Duration::from_millis(200),
-        };
+    fn bed<'a>(&self, core: &'a Core, count: usize, mix: Mix, ring: Duration) -> Result<Bed<'a>> {
+        let population =
+            Population { count, scheme: Scheme::Aka, seed: self.place.seed, first: 0, ring_mean: ring };
         let mut bed = Bed::new(core, &population, mix, self.place.port)?;
         bed.register()?;
         Ok(bed)
@@ -180,8 +179,8 @@ impl Measure<'_> {
     fn registration(&self) -> Result<Vec<Figure>> {
         const COUNT: u64 = 10_000;
         let core = self.place.core()?;
-        let mut bed = self.bed(&core, COUNT as usize, Mix::Registration)?;
-        let outcome = bed.run_at_once(COUNT, 16, self.place.seed)?;
+        let mut bed = self.bed(&core, COUNT as usize, Mix::Registration, RING)?;
+        let outcome = bed.run_at_once(COUNT, WINDOW, self.place.seed)?;
         print::print(&outcome);
         let (failed, second) = (outcome.tally.failed(), outcome.tally.second_challenges);
         println!(
@@ -226,7 +225,7 @@ impl Measure<'_> {
             ),
             (Mix::Message, &[(Delay::Message, "message", 1.0)][..]),
         ] {
-            let mut bed = self.bed(&core, 1000, mix)?;
+            let mut bed = self.bed(&core, 1000, mix, RING)?;
             // 1.6: at least 30 s not counted and at least 1000 attempts for a p99.
             let outcome = self.load(&mut bed, 20.0, 30, 55)?;
             for (delay, name, bound) in delays {
@@ -242,14 +241,22 @@ impl Measure<'_> {
     }
 
     fn call(&self) -> Result<Vec<Figure>> {
+        const COUNT: u64 = 15_000;
         let core = self.place.core()?;
-        let mut bed = self.bed(&core, 4000, Mix::Call)?;
-        let outcome = self.load(&mut bed, 200.0, 5, 50)?;
-        let per_hop = outcome.cpu_per_attempt_total() / CALL_HOPS;
-        Ok(vec![
-            Figure::at_most("core.cpu_per_call_hop", per_hop, "ms", 0.12, self.command),
-            Figure::report("core.cpu_per_call", outcome.cpu_per_attempt_total(), "ms", "lower", self.command),
-        ])
+        let mut bed = self.bed(&core, 2000, Mix::Call, Duration::ZERO)?;
+        let outcome = bed.run_at_once(COUNT, WINDOW, self.place.seed)?;
+        print::print(&outcome);
+        let per_call = outcome.cpu_per_attempt_total();
+        let command = self.command;
+        let mut figures = vec![
+            Figure::at_most("core.cpu_per_call_hop", per_call / CALL_HOPS, "ms", 0.12, command),
+            Figure::report("core.cpu_per_call", per_call, "ms", "lower", command),
+        ];
+        figures.extend(FUNCTIONS.iter().map(|name| {
+            let id = format!("core.cpu_per_call.{name}");
+            Figure::report(&id, outcome.cpu_per_attempt(name), "ms", "lower", command)
+        }));
+        Ok(figures)
     }
 
     fn capacity(&self) -> Result<Vec<Figure>> {
@@ -259,7 +266,7 @@ impl Measure<'_> {
             (Mix::Call, "calls", "calls/s", 8000, 200.0),
         ] {
             let core = self.place.core()?;
-            let mut bed = self.bed(&core, count, mix)?;
+            let mut bed = self.bed(&core, count, mix, RING)?;
             let search = Search { rate, duration: Duration::from_secs(10), seed: self.place.seed };
             let found = search.run(&mut bed)?;
             found.print();
@@ -283,7 +290,7 @@ impl Measure<'_> {
     fn memory(&self, devices: usize) -> Result<Vec<Figure>> {
         let core = self.place.core()?;
         let hss_empty = core.hss().meter.memory()?;
-        let mut bed = self.bed(&core, devices, Mix::Registration)?;
+        let mut bed = self.bed(&core, devices, Mix::Registration, RING)?;
         let hss_full = core.hss().meter.memory()?;
         let first = devices / 5;
         bed.register_devices(0..first)?;

@@ -148,7 +148,7 @@ fn an_sqn_behind_the_sims_is_named_and_repairs_itself() {
         assert!(history.accept(Sqn::from_parts(5000 + u64::from(ind), ind).expect("it fits")));
     }
     let secrets = Secrets { key: Key::new(subscriber.key), opc: Opc(Key::new(subscriber.opc)) };
-    let attempt = attempt(&core, &subscriber, Credentials::Aka { secrets, history });
+    let attempt = attempt(&core, &subscriber, Credentials::Aka { secrets, history: Box::new(history) });
     for capture in [&attempt.pcap, &attempt.text] {
         let found = check(&core, capture, &[]);
         assert_eq!(found.code, Some(0), "it has been repaired by the resynchronisation");

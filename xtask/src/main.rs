@@ -10,7 +10,7 @@ use std::path::Path;
 
 use anyhow::{Result, bail};
 
-const USAGE: &str = "usage: cargo run -p xtask -- codegen|lint|test|tidy";
+const USAGE: &str = "usage: cargo run -p xtask -- bench|codegen|lint|test|tidy";
 
 fn main() -> Result<()> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask is a member of the workspace");

@@ -35,6 +35,11 @@ impl Topology {
         self.hosts.values().any(|named| *named == address)
     }
 
+    /// Like [`Topology::is_named`], whatever the port: connections of ours leave from any.
+    pub fn is_named_ip(&self, ip: IpAddr) -> bool {
+        self.hosts.values().any(|named| named.ip() == ip)
+    }
+
     /// Where a request for `uri` goes next (a small RFC 3263: static records instead of DNS). A port in the URI wins;
     /// `transport=tcp` is obeyed, any other unknown transport gives `None`.
     pub fn resolve(&self, uri: &Uri<'_>) -> Option<Destination> {

@@ -45,6 +45,9 @@ impl<S: Store> Pcscf<S> {
         let mut draft = forward::prepare(&request);
         self.strip_own_routes(&mut draft);
         headers::strip_confidential(&mut draft);
+        if !self.is_core(&flow, &token) {
+            headers::strip_untrusted(&mut draft);
+        }
         if is_initial(&request) && is_dialog_forming(request.method()) {
             self.record_route(&mut draft, &device, token.binding, flow.local.is_ipv6(), false);
         }
@@ -75,6 +78,20 @@ impl<S: Store> Pcscf<S> {
         self.output.push_back(Decision::Forward { server, branches, patience: None });
     }
 
+    /// Does it come from a host of the trust domain: one with a name in our configuration, or the device's S-CSCF? The far
+    /// end of a call sees the token of this one in the Record-Route, and could come with it from an address where nobody
+    /// is registered: then it is heard, for its dialog's sake, but not believed (RFC 3325 §5).
+    fn is_core(&self, flow: &Flow, token: &Token) -> bool {
+        let ip = flow.remote.ip();
+        let is_here = |route: &String| {
+            let uri = NameAddress::parse(route).and_then(|route| route.uri());
+            uri.and_then(|uri| self.topology.resolve(&uri)).is_some_and(|server| server.remote.ip() == ip)
+        };
+        let serves =
+            || self.bindings.binding(token.binding).is_some_and(|it| it.service_route.iter().any(is_here));
+        self.icscf.remote.ip() == ip || self.topology.is_named_ip(ip) || serves()
+    }
+
     /// An ACK for a 2xx, either way.
     pub(crate) fn on_ack(&mut self, _now: Instant, request: &Message, flow: Flow) {
         match self.side_of(request, &flow) {
@@ -84,6 +101,9 @@ impl<S: Store> Pcscf<S> {
                 let mut draft = forward::prepare(request);
                 self.strip_own_routes(&mut draft);
                 headers::strip_confidential(&mut draft);
+                if !self.is_core(&flow, &token) {
+                    headers::strip_untrusted(&mut draft);
+                }
                 self.output.push_back(Decision::SendStateless { request: draft, destination });
             }
             Side::Unknown | Side::Forged => {}

@@ -1,6 +1,7 @@
 //! What somebody may try who shares an address with a registered device, or who is registered and wants past the S-CSCF.
 
 use node::Indication;
+use sip::message::Name;
 
 use super::bench::*;
 
@@ -56,4 +57,27 @@ fn a_device_cannot_go_round_its_s_cscf_by_an_invented_dialog() {
         route,
     );
     bench.forward(&bye, udp(ALICE));
+}
+
+#[test]
+fn a_stranger_with_a_token_from_a_dialog_is_not_believed_who_he_says_he_is() {
+    let mut bench = Bench::new();
+    bench.register("alice", "<sip:alice@198.51.100.7:5060>", udp(ALICE));
+    let contact = "Contact: <sip:alice@198.51.100.7:5060>";
+    let invite =
+        request("INVITE", "sip:bob@ims.example", "sip:alice@ims.example", "<sip:bob@ims.example>", contact);
+    let (_, forwarded) = bench.forward(&invite, udp(ALICE));
+    let routes: String =
+        all(&forwarded.message, Name::RecordRoute).iter().map(|route| format!("Route: {route}\n")).collect();
+    let inside = request(
+        "MESSAGE",
+        "sip:alice@198.51.100.7:5060",
+        "sip:bank@ims.example",
+        "<sip:alice@ims.example>;tag=t",
+        &format!("{routes}P-Asserted-Identity: <sip:bank@ims.example>"),
+    );
+    for (flow, is_believed) in [(udp(SCSCF), true), (udp("203.0.113.66:5060"), false)] {
+        let (_, forwarded) = bench.forward(&inside, flow);
+        assert_eq!(forwarded.message.header(Name::PAssertedIdentity).is_some(), is_believed);
+    }
 }

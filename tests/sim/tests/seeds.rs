@@ -26,6 +26,29 @@ fn functions_that_die_lose_nobody() {
     }
 }
 
+/// With an adversary, streams, IPv6: what a tenth of the seeds draw at best, all of these do.
+#[test]
+fn garbage_broken_connections_and_ipv6_harm_no_honest_device() {
+    for seed in 0..25 {
+        let scenario = Scenario::drawn(seed, seed % 2 == 1, None);
+        check(Scenario { with_adversary: true, with_streams: true, with_ipv6: true, ..scenario });
+    }
+}
+
+/// What was found: a SUBSCRIBE with `Contact: *` made the S-CSCF send a NOTIFY to `*` (321); a device that sent a second
+/// REGISTER before the first was answered, and believed the late copy's 500 (554).
+#[test]
+fn seeds_that_once_found_something_stay_green() {
+    let scenario = |seed| Scenario::drawn(seed, false, None);
+    check(Scenario { with_adversary: true, ..scenario(321) });
+    check(Scenario { with_ipv6: true, ..scenario(554) });
+}
+
+fn check(scenario: Scenario) {
+    let outcome = scenario.run();
+    assert_eq!(outcome.violations, Vec::<String>::new(), "{}\n{scenario:?}", outcome.trace);
+}
+
 #[test]
 fn every_broken_rule_is_found_and_its_trace_shows_where() {
     for sabotage in Sabotage::ALL {

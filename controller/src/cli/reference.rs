@@ -41,14 +41,16 @@ fn arguments<'a>(page: &mut String, arguments: impl Iterator<Item = &'a Arg>) {
             argument.get_value_names().into_iter().flatten().map(ToString::to_string).collect();
         let takes = argument.get_action().takes_values();
         let value = if takes { values.join(" ") } else { String::new() };
-        let mut names: Vec<String> = argument.get_short().map(|short| format!("-{short}")).into_iter().collect();
+        let mut names: Vec<String> =
+            argument.get_short().map(|short| format!("-{short}")).into_iter().collect();
         names.extend(argument.get_long().map(|long| format!("--{long}")));
         let text = match names.is_empty() {
             true => value,
             false => format!("{} {value}", names.join(", ")),
         };
         let mut meaning = argument.get_help().map(ToString::to_string).unwrap_or_default();
-        let defaults: Vec<_> = argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
+        let defaults: Vec<_> =
+            argument.get_default_values().iter().map(|value| value.to_string_lossy()).collect();
         if takes && !defaults.is_empty() {
             meaning.push_str(&format!(" [default: {}]", defaults.join(", ")));
         }

@@ -16,7 +16,8 @@ pub struct Arguments {
     /// A public identity, sip: or tel:; may be repeated. [default: sip:IDENTITY]
     #[arg(long = "public", value_name = "URI")]
     public_identities: Vec<String>,
-    /// The SIM's key K, 32 hex digits.
+    /// The SIM's key K, 32 hex digits; `-` reads the next line of standard input, as for all secrets here, so that it is
+    /// not seen in the list of processes.
     #[arg(long, value_name = "HEX", requires = "operator")]
     k: Option<String>,
     /// OPc, 32 hex digits.
@@ -31,7 +32,7 @@ pub struct Arguments {
     /// The last SQN that another core used for this SIM, in decimal.
     #[arg(long, value_name = "N", requires = "k")]
     sqn: Option<u64>,
-    /// A password for digest; `-` reads it from standard input, so that it is not seen in the list of processes.
+    /// A password for digest.
     #[arg(long, value_name = "TEXT")]
     password: Option<String>,
     /// The realm of the password. [default: the home domain]
@@ -53,17 +54,20 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
         false => arguments.public_identities.iter().map(|uri| PublicIdentity::from(uri.as_str())).collect(),
     };
     let record = Record {
-        aka: arguments.k.map(|k| Aka {
-            k: SecretText::new(k),
-            op: arguments.op.map(SecretText::new),
-            opc: arguments.opc.map(SecretText::new),
-            amf: arguments.amf.unwrap_or_else(default_amf),
-            sqn: arguments.sqn,
-        }),
+        aka: match arguments.k {
+            None => None,
+            Some(k) => Some(Aka {
+                k: secret(k)?,
+                op: arguments.op.map(secret).transpose()?,
+                opc: arguments.opc.map(secret).transpose()?,
+                amf: arguments.amf.unwrap_or_else(default_amf),
+                sqn: arguments.sqn,
+            }),
+        },
         digest: match arguments.password {
             None => None,
             Some(password) => Some(Digest {
-                password: Some(SecretText::new(crate::cli::secret(password)?)),
+                password: Some(secret(password)?),
                 realm: arguments.realm,
                 ..Digest::default()
             }),
@@ -77,4 +81,8 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
     let done: PutResult = command(context, "subscriber.put", &[&record]).await?;
     println!("{private_identity} was {}", if done.added > 0 { "added" } else { "replaced" });
     Ok(ExitCode::SUCCESS)
+}
+
+fn secret(text: String) -> Result<SecretText> {
+    crate::cli::secret(text).map(SecretText::new)
 }

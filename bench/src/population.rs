@@ -110,6 +110,10 @@ impl Population {
         behaviour: impl Fn(usize) -> AnswerBehaviour,
     ) -> Vec<Device> {
         let mut rings = Random::new(self.seed, "ring");
+        // A device that is switched on again must not repeat Call-ID and CSeq: RFC 3261 §10.3 wants that refused.
+        let since_1970 =
+            std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+        let life = u64::try_from(since_1970.as_nanos()).unwrap_or(u64::MAX);
         (0..self.count)
             .map(|index| {
                 let mut secrets = self.secrets(index);
@@ -133,8 +137,6 @@ impl Population {
                     registration_seconds: 3600,
                     callee: Callee { ring, answer: behaviour(index), is_ringing_reliable: false },
                 };
-                // Call-IDs and branches of two runs against one core must differ: the HSS remembers, and so may it.
-                let life = u64::from(std::process::id());
                 Device::new(profile, Random::new(self.seed ^ life, &format!("device {index}")).bits())
             })
             .collect()

@@ -102,6 +102,8 @@ impl Draft {
         let Some(value) = self.header(Name::To) else { return };
         // A To that cannot be read stays as it is: adding to it would not make it better.
         if NameAddress::parse(value).is_some_and(|address| address.tag().is_none()) {
+            // A semicolon that nothing follows is read (devices send it), two in a row are not.
+            let value = value.trim_end_matches([';', ' ', '\t', '\r', '\n']);
             let tagged = format!("{value};tag={to_tag}");
             self.replace(Name::To, tagged);
         }

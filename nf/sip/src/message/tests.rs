@@ -379,3 +379,15 @@ fn a_line_end_in_a_value_does_not_make_a_second_field() {
     draft.replace(Name::CallId, "a\r\n\tb");
     assert_eq!(draft.header(Name::CallId), Some("a\r\n\tb"), "a fold stays");
 }
+
+#[test]
+fn a_tag_behind_a_stray_semicolon_can_be_read_by_whom_it_is_for() {
+    let stray = |end: &str| format!("<sip:bob@example.org>{end}");
+    for end in [";", " ;", "; "] {
+        let request = message(&INVITE.replace("<sip:bob@example.org>", &stray(end)));
+        request.validate().expect("the request is accepted");
+        let response = message(&text(&Draft::response(&request, 180, "Ringing", "t")));
+        response.validate().expect("then its answer must be too");
+        assert_eq!(response.to().and_then(|to| to.tag()), Some("t"));
+    }
+}

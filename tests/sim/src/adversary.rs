@@ -17,7 +17,7 @@ use rand::{Rng, RngExt};
 use crate::core::address;
 use crate::world::World;
 
-/// Datagrams of one volley at most.
+/// Messages of one volley at most.
 const VOLLEY_MAX: usize = 6;
 
 /// Header lines with which damage is done on purpose.
@@ -51,7 +51,7 @@ impl Adversary {
         Adversary { random, own }
     }
 
-    /// A few datagrams, or a Diameter connection, at this instant.
+    /// A few messages, by datagram or over connections that end at once, or a Diameter connection, at this instant.
     pub fn act(&mut self, world: &mut World) {
         if self.random.random_bool(0.15) {
             return self.speak_diameter(world);
@@ -64,8 +64,13 @@ impl Adversary {
             };
             let bytes = self.datagram(world);
             let remote = self.source();
-            let flow = Flow { transport: Transport::Udp, local: address(kind), remote, connection: None };
+            let connection = self.random.random_bool(0.2).then(|| world.next_connection());
+            let transport = if connection.is_some() { Transport::Tcp } else { Transport::Udp };
+            let flow = Flow { transport, local: address(kind), remote, connection };
             world.inject(kind, Input::Sip { flow, bytes, waited: Duration::ZERO });
+            if connection.is_some() {
+                world.inject(kind, Input::SipClosed { flow });
+            }
         }
     }
 

@@ -47,7 +47,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     }
     let skip = found.len().saturating_sub(arguments.last);
     if skip > 0 {
-        println!("{skip} earlier exchanges are not shown; --last {} shows them\n", found.len());
+        let (exchanges, them) = if skip == 1 { ("exchange is", "it") } else { ("exchanges are", "them") };
+        println!("{skip} earlier {exchanges} not shown; --last {} shows {them}\n", found.len());
     }
     for story in &found[skip..] {
         println!("{}", story.draw());

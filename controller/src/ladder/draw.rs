@@ -153,7 +153,9 @@ fn label(arrow: &Arrow, room: usize) -> String {
     if arrow.is_diameter() {
         let mut words = arrow.told.summary.split_whitespace();
         let command = words.next().unwrap_or_default();
-        return words.next().map_or(command.to_owned(), |result| format!("{command} {result}"));
+        // A result code has room on the arrow; what a SAR is about stands in the words.
+        let code = words.next().filter(|result| result.starts_with(|c: char| c.is_ascii_digit()));
+        return code.map_or(command.to_owned(), |code| format!("{command} {code}"));
     }
     match arrow.status() {
         None => arrow.method().to_owned(),

@@ -107,7 +107,17 @@ fn diameter(summary: &str) -> String {
         ("LIA", "2001" | "2002" | "2003") => "this one",
         ("MAR", _) => "authentication data for a challenge, please",
         ("MAA", "2001") => "here it is",
-        ("SAR", _) => "I serve this user now, or do no longer: note it, and give me its profile",
+        ("SAR", "RE_REGISTRATION") => "the registration is refreshed",
+        ("SAR", "UNREGISTERED_USER") => "somebody calls this user, who is not registered: may I serve?",
+        ("SAR", "NO_ASSIGNMENT") => "the profile of this user, and the devices that I have forgotten, please",
+        ("SAR", "AUTHENTICATION_FAILURE") => {
+            "the device could not prove who it is: forget that I was to serve"
+        }
+        ("SAR", "AUTHENTICATION_TIMEOUT") => {
+            "the device never answered the challenge: forget that I was to serve"
+        }
+        ("SAR", what) if what.contains("DEREGISTRATION") => "the registration has ended: note it",
+        ("SAR", _) => "the user is registered, and I serve it: note it, and give me its profile",
         ("SAA", "2001") => "noted",
         ("RTR", _) => "the operator ends the registration",
         ("RTA", "2001") => "done",

@@ -134,7 +134,10 @@ pub type Addresses = BTreeMap<SocketAddr, FunctionKind>;
 
 /// The stories in the records, the oldest first.
 pub fn stories(records: &[(FunctionKind, Vec<Told>)], addresses: &Addresses) -> Vec<Story> {
-    group(arrows(records, addresses))
+    let grouped = group(arrows(records, addresses));
+    let mut stories: Vec<Story> = grouped.into_iter().flat_map(Story::into_registrations).collect();
+    stories.sort_by_key(|story| story.arrows.first().map(|arrow| arrow.micros));
+    stories
 }
 
 fn arrows(records: &[(FunctionKind, Vec<Told>)], addresses: &Addresses) -> Vec<Arrow> {
@@ -271,6 +274,36 @@ impl Story {
             !core.is_empty() && named.contains(core)
         });
         is_cause && is_recent && is_named
+    }
+}
+
+impl Story {
+    /// A device registers again with the same Call-ID (RFC 3261 §10.2) for as long as it is switched on: each time is a
+    /// story of its own.
+    fn into_registrations(self) -> Vec<Story> {
+        let mut stories = vec![Story { call_id: self.call_id.clone(), arrows: Vec::new() }];
+        let (mut is_over, mut last_micros) = (false, 0);
+        for arrow in self.arrows {
+            let is_begun = arrow.method() == "REGISTER"
+                && arrow.status().is_none()
+                && !arrow.is_repetition
+                && matches!(arrow.from, Party::Device(_));
+            let is_late = arrow.micros.saturating_sub(last_micros) > DIAMETER_AFTER_MICROS;
+            if is_begun
+                && (is_over || is_late)
+                && stories.last().is_some_and(|story| !story.arrows.is_empty())
+            {
+                stories.push(Story { call_id: self.call_id.clone(), arrows: Vec::new() });
+                is_over = false;
+            }
+            let is_answered = arrow.method() == "REGISTER" && matches!(arrow.to, Party::Device(_));
+            is_over |= is_answered && arrow.status().is_some_and(|status| status >= 200 && status != 401);
+            last_micros = arrow.micros;
+            if let Some(story) = stories.last_mut() {
+                story.arrows.push(arrow);
+            }
+        }
+        stories
     }
 }
 

@@ -62,9 +62,7 @@ fn registration(story: &Story) -> String {
     };
     match finals.last() {
         Some((arrow, 200..300)) => {
-            let is_repeated = finals.iter().filter(|(_, status)| *status == 200).count() > 1;
-            let more = if is_repeated { ", and was refreshed or ended with the same Call-ID" } else { "" };
-            format!("the registration succeeded {challenged}; the last 200 left {} after the start{more}.", milliseconds(story, arrow))
+            format!("the registration succeeded {challenged}; the 200 left {} after the start.", milliseconds(story, arrow))
         }
         Some((_, 401)) if challenges > 1 => {
             "the device's answer to the challenge was not accepted; `evertone subscriber check` tells which value is wrong.".into()
@@ -133,7 +131,7 @@ fn no_answer(story: &Story) -> String {
 fn refusal(story: &Story) -> Option<String> {
     let refused = story.arrows.iter().rev().find(|arrow| {
         let code = arrow.told.summary.split(' ').nth(1).unwrap_or_default();
-        arrow.is_diameter() && !code.is_empty() && !code.starts_with('2')
+        arrow.is_diameter() && code.starts_with(|c: char| c.is_ascii_digit()) && !code.starts_with('2')
     })?;
     Some(format!("The HSS refused: {}.", refused.told.summary))
 }

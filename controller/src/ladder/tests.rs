@@ -181,3 +181,27 @@ fn what_the_hss_begins_is_a_story_of_its_own() {
     let stories = stories(&records, &addresses());
     assert!(stories[0].draw().contains("the operator ends the registration"), "{}", stories[0].draw());
 }
+
+#[test]
+fn each_registration_has_a_ladder_of_its_own_though_the_call_id_is_the_same() {
+    let mut records = challenge();
+    let mut later = sip(100, "sent", DEVICE, "SIP/2.0 200 OK", "b1");
+    later.time_micros += 5_000;
+    let mut again = sip(0, "received", DEVICE, REGISTER, "b7");
+    again.time_micros += 60_000_000;
+    again.cseq = "3 REGISTER".into();
+    records[0].1.extend([later, again]);
+    let stories = stories(&records, &addresses());
+    assert_eq!(stories.iter().map(|story| story.call_id.as_str()).collect::<Vec<_>>(), ["c1", "c1"]);
+    assert_eq!(stories[1].arrows.len(), 1);
+    assert!(stories[0].draw().contains("succeeded after one challenge"), "{}", stories[0].draw());
+}
+
+#[test]
+fn what_a_sar_is_about_stands_in_the_words() {
+    let mut records = challenge();
+    records[3].1.push(cx(360, "received", "scscf.a.b", "SAR AUTHENTICATION_FAILURE"));
+    let text = stories(&records, &addresses())[0].draw();
+    assert!(text.contains("◀") && text.contains("the device could not prove who it is"), "{text}");
+    assert!(!text.contains("The HSS refused"), "a request is no refusal: {text}");
+}

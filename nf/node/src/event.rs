@@ -50,7 +50,7 @@ pub enum Event {
         peer: String,
         /// The command with R bit: `UAR`, `UAA` …
         command: &'static str,
-        /// Result for answers, in words (`2001 FIRST_REGISTRATION`).
+        /// Result for answers, in words (`2001 FIRST_REGISTRATION`); for SAR what it is about (`TIMEOUT_DEREGISTRATION`).
         result: Option<String>,
         /// Private identity, if any.
         private_identity: Option<Pii<String>>,

@@ -215,7 +215,7 @@ impl Peers {
                 let about = about(request);
                 let host =
                     self.slots.get(&number).and_then(|slot| slot.peer.host()).unwrap_or("unknown").to_owned();
-                self.events.push(trace(false, &host, request.name(), None, &about));
+                self.events.push(trace(false, &host, request.name(), detail(request), &about));
                 self.asked.insert(query, about);
                 self.with(number, |slot| {
                     slot.peer.send_request(now, query.0, request, destination_host, &realm)
@@ -226,7 +226,7 @@ impl Peers {
 
     pub fn answer(&mut self, now: Instant, key: DiameterKey, answer: &cx::Answer) {
         let Some(Incoming { slot, host, ticket, about }) = self.incoming.remove(&key) else { return };
-        self.events.push(trace(false, &host, answer.name(), Some(answer.result()), &about));
+        self.events.push(trace(false, &host, answer.name(), Some(answer.result().to_string()), &about));
         // The peer may have come back on another connection meanwhile.
         let is_host = |slot: &Slot| slot.configured.is_none() && slot.peer.host() == Some(&host);
         let known = self.slots.contains_key(&slot).then_some(slot);
@@ -287,7 +287,8 @@ impl Peers {
                         let about = self.asked.remove(&QueryKey(ticket)).unwrap_or_default();
                         if let Ok(answer) = &answer {
                             let host = slot.peer.host().unwrap_or("unknown");
-                            let event = trace(true, host, answer.name(), Some(answer.result()), &about);
+                            let event =
+                                trace(true, host, answer.name(), Some(answer.result().to_string()), &about);
                             outputs.push_back(Output::Event(event));
                         }
                         indications.push_back(Indication::Answer {
@@ -307,7 +308,7 @@ impl Peers {
                             true,
                             &origin_host,
                             request.name(),
-                            None,
+                            detail(&request),
                             &about,
                         )));
                         self.incoming
@@ -401,18 +402,26 @@ fn about(request: &cx::Request) -> About {
     (private.cloned().map(Pii::new), public.cloned().map(Pii::new))
 }
 
+/// What a SAR is about: the same command begins, refreshes and ends a registration.
+fn detail(request: &cx::Request) -> Option<String> {
+    match request {
+        cx::Request::ServerAssignment(request) => Some(request.assignment_type.name().to_owned()),
+        _ => None,
+    }
+}
+
 fn trace(
     is_received: bool,
     peer: &str,
     command: &'static str,
-    result: Option<cx::ResultCode>,
+    result: Option<String>,
     about: &About,
 ) -> Event {
     Event::Diameter {
         is_received,
         peer: peer.to_owned(),
         command,
-        result: result.map(|result| result.to_string()),
+        result,
         private_identity: about.0.clone(),
         public_identity: about.1.clone(),
     }

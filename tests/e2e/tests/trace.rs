@@ -77,12 +77,21 @@ fn registration_and_call_are_told_as_ladders_across_all_functions() {
     assert_eq!(arrows(&registration.out), whole.concat());
     assert!(!registration.out.contains("bob"), "nobody else's registration");
 
+    // Registered again, with the same Call-ID: a ladder of its own.
+    assert_eq!(phones.register(&numbers[..1], PATIENCE), 1);
+    let again = core.run(&["trace", "sip:alice@ims.example", "--last", "1"]).succeeded();
+    assert_eq!(arrows(&again.out).len(), 20, "{}", again.out);
+    again.says("the registration is refreshed").says("1 earlier exchange");
+
     phones.call(numbers[0], numbers[1], PATIENCE).expect("the call succeeds");
     let call = core.run(&["trace", "sip:bob@ims.example", "--last", "1"]).succeeded();
     println!("{}", call.out);
     assert_in_order(
         &call.out,
-        &[">INVITE", ">INVITE", ">INVITE", ">LIR", "<LIA 2001", ">INVITE", ">ACK", ">BYE"],
+        &[
+            ">INVITE", ">INVITE", "<INVITE", ">LIR", "<LIA 2001", ">INVITE", "<INVITE", "<INVITE", ">180",
+            "<180 INVITE", ">200", "<200 INVITE", ">ACK", "<ACK", ">BYE", "<BYE", ">200 BYE", "<200 BYE",
+        ],
     );
     call.says("the call succeeded");
     let call_id = call_id(&core);
@@ -138,6 +147,7 @@ fn what_goes_wrong_is_explained_by_its_ladder() {
     let ladder = core.run(&["trace", "carol@ims.example"]).succeeded().out;
     println!("{ladder}");
     assert!(ladder.contains("registration of sip:carol@ims.example"));
+    assert!(ladder.contains("could not prove who it is") && ladder.contains("subscriber check"), "{ladder}");
 
     // The HSS is away: where did it stop?
     let hss = core.pids()["hss"];

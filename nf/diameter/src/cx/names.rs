@@ -111,6 +111,28 @@ impl UserAuthorizationType {
 }
 
 impl ServerAssignmentType {
+    /// Its name in TS 29.229 §6.3.15.
+    pub fn name(self) -> &'static str {
+        match self {
+            ServerAssignmentType::NoAssignment => "NO_ASSIGNMENT",
+            ServerAssignmentType::Registration => "REGISTRATION",
+            ServerAssignmentType::ReRegistration => "RE_REGISTRATION",
+            ServerAssignmentType::UnregisteredUser => "UNREGISTERED_USER",
+            ServerAssignmentType::TimeoutDeregistration => "TIMEOUT_DEREGISTRATION",
+            ServerAssignmentType::UserDeregistration => "USER_DEREGISTRATION",
+            ServerAssignmentType::TimeoutDeregistrationStoreServerName => {
+                "TIMEOUT_DEREGISTRATION_STORE_SERVER_NAME"
+            }
+            ServerAssignmentType::UserDeregistrationStoreServerName => {
+                "USER_DEREGISTRATION_STORE_SERVER_NAME"
+            }
+            ServerAssignmentType::AdministrativeDeregistration => "ADMINISTRATIVE_DEREGISTRATION",
+            ServerAssignmentType::AuthenticationFailure => "AUTHENTICATION_FAILURE",
+            ServerAssignmentType::AuthenticationTimeout => "AUTHENTICATION_TIMEOUT",
+            ServerAssignmentType::DeregistrationTooMuchData => "DEREGISTRATION_TOO_MUCH_DATA",
+        }
+    }
+
     pub(crate) fn from_wire(value: u32) -> Option<Self> {
         Some(match value {
             0 => ServerAssignmentType::NoAssignment,

@@ -1,5 +1,7 @@
 //! The test bed: a core, subscribers in its HSS, devices on a socket.
 
+use std::net::SocketAddrV4;
+
 use anyhow::{Result, bail};
 use clock::Duration;
 
@@ -26,11 +28,22 @@ const WINDOW: usize = 16;
 impl<'a> Bed<'a> {
     /// Provisions the subscribers and switches their devices on.
     pub fn new(core: &'a Core, population: &Population, mix: Mix, port: u16) -> Result<Bed<'a>> {
+        Self::toward(core, population, mix, port, core.pcscf_address)
+    }
+
+    /// The same, with devices that send all to `entry`.
+    pub fn toward(
+        core: &'a Core,
+        population: &Population,
+        mix: Mix,
+        port: u16,
+        entry: SocketAddrV4,
+    ) -> Result<Bed<'a>> {
         if !(2..=COUNT_MAX).contains(&population.count) {
             bail!("between 2 and {COUNT_MAX} subscribers are needed, not {}", population.count);
         }
         population.provision(core)?;
-        let socket = Socket::bind(port, core.pcscf_address)?;
+        let socket = Socket::bind(port, entry)?;
         let devices = population.devices(core, port, |index| mix.part(index).behaviour());
         Ok(Bed { core, fleet: Fleet::new(devices, socket), mix })
     }

@@ -38,6 +38,8 @@ pub struct Core {
 pub struct Function {
     /// Its name.
     pub name: &'static str,
+    /// Its first IPv4 address, for SIP over UDP or for Diameter.
+    pub address: SocketAddrV4,
     /// Its admin socket.
     socket: PathBuf,
     /// CPU time and memory.
@@ -103,13 +105,13 @@ impl Core {
             let info = request(&socket, "GET", "/info", b"")?;
             let info: Value = serde_json::from_slice(&info).context("/info is no JSON")?;
             let pid = info["pid"].as_u64().context("/info tells no pid")?;
+            let addresses = info["listening"].as_array().into_iter().flatten();
+            let address = addresses.filter_map(|text| v4_address(text.as_str()?)).next();
+            let address = address.with_context(|| format!("{name} has no IPv4 address"))?;
             if name == "pcscf" {
-                let addresses = info["listening"].as_array().into_iter().flatten();
-                let address = addresses.filter_map(|text| v4_address(text.as_str()?)).next();
-                let domain = line("homeDomain").context("the P-CSCF has no home domain")?;
-                core = Some((domain, address.context("the P-CSCF has no IPv4 address over UDP")?));
+                core = Some((line("homeDomain").context("the P-CSCF has no home domain")?, address));
             }
-            functions.push(Function { name, socket, meter: Meter::of(u32::try_from(pid)?) });
+            functions.push(Function { name, address, socket, meter: Meter::of(u32::try_from(pid)?) });
         }
         let (domain, pcscf_address) = core.expect("the P-CSCF is one of the functions");
         Ok(Core { domain, pcscf_address, functions, own: None })
@@ -177,11 +179,11 @@ fn evertone(programs: &Programs, state_directory: &Path, arguments: &[&str]) -> 
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
-/// `127.0.0.11:4060/udp` and its like.
+/// `127.0.0.11:4060/udp` or `127.0.0.14:3868/diameter`.
 fn v4_address(text: &str) -> Option<SocketAddrV4> {
-    let is_udp = text.to_ascii_lowercase().contains("udp");
+    let is_wanted = !text.ends_with("/tcp");
     let mut words = text.split(|letter: char| letter.is_whitespace() || letter == '/');
-    words.find_map(|word| word.parse().ok()).filter(|_| is_udp)
+    words.find_map(|word| word.parse().ok()).filter(|_| is_wanted)
 }
 
 /// One HTTP exchange on a unix socket.
@@ -214,9 +216,9 @@ mod tests {
 
     #[test]
     fn an_address_is_found_in_what_a_function_tells_of_itself() {
-        assert_eq!(v4_address("udp 127.0.0.11:4060"), Some("127.0.0.11:4060".parse().unwrap()));
-        assert_eq!(v4_address("127.0.0.11:4060/UDP"), Some("127.0.0.11:4060".parse().unwrap()));
-        assert_eq!(v4_address("tcp 127.0.0.11:4060"), None);
-        assert_eq!(v4_address("udp [::1]:4060"), None);
+        assert_eq!(v4_address("127.0.0.11:4060/udp"), Some("127.0.0.11:4060".parse().unwrap()));
+        assert_eq!(v4_address("127.0.0.14:3868/diameter"), Some("127.0.0.14:3868".parse().unwrap()));
+        assert_eq!(v4_address("127.0.0.11:4060/tcp"), None);
+        assert_eq!(v4_address("[::1]:4060/udp"), None);
     }
 }

@@ -1,5 +1,6 @@
 //! `bench figures`: everything about the core that the project promises in numbers, each on a fresh core.
 
+use std::net::SocketAddrV4;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, Result};
@@ -11,10 +12,11 @@ use crate::bed::Bed;
 use crate::capacity::{Capacity, Search};
 use crate::core::{Core, FUNCTIONS};
 use crate::figure::{self, Figure};
+use crate::kamailio::{self, Kamailio};
 use crate::load::{Load, Mix, Pace};
 use crate::population::{Population, Scheme};
 use crate::print;
-use crate::tally::Delay;
+use crate::tally::{Delay, milliseconds};
 use crate::traffic::Outcome;
 
 /// Measure all figures and write them to target/figures.
@@ -48,6 +50,8 @@ pub enum Group {
     Capacity,
     /// Memory of 100,000 devices.
     Memory,
+    /// I-CSCF and S-CSCF against those of Kamailio, on the same HSS. Needs the superuser, and Kamailio.
+    Kamailio,
     /// `make up` from nothing. Slow.
     UpCold,
 }
@@ -69,6 +73,7 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<()> {
         Group::Call,
         Group::Capacity,
         Group::Memory,
+        Group::Kamailio,
     ];
     let groups = if arguments.only.is_empty() { all.to_vec() } else { arguments.only.clone() };
     let mut figures = Vec::new();
@@ -85,6 +90,7 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<()> {
             Group::Call => measure.call(),
             Group::Capacity => measure.capacity(),
             Group::Memory => measure.memory(arguments.devices),
+            Group::Kamailio => measure.kamailio(),
             Group::UpCold => measure.up_cold(),
         };
         let found = found.with_context(|| format!("the figures of `{name}` could not be measured"))?;
@@ -314,5 +320,48 @@ impl Measure<'_> {
             Figure::at_most("scscf.memory_per_device", per_device, "bytes", 4096.0, self.command),
             Figure::at_most("hss.memory_per_subscriber", per_subscriber, "bytes", 512.0, self.command),
         ])
+    }
+
+    /// Registrations straight to the I-CSCF, ours and then Kamailio's, both on our HSS: the same load, the same devices.
+    fn kamailio(&self) -> Result<Vec<Figure>> {
+        if !kamailio::is_possible() {
+            println!("core.cpu_vs_kamailio: not measured, Kamailio is not installed here");
+            return Ok(Vec::new());
+        }
+        let core = self.place.core()?;
+        let own = |core: &Core| -> Result<std::time::Duration> {
+            Ok(core.function("icscf").meter.cpu()? + core.function("scscf").meter.cpu()?)
+        };
+        let before = own(&core)?;
+        let count = self.register_at(&core, 0, core.function("icscf").address)?;
+        let ours = milliseconds(own(&core)? - before) / count;
+        let other = Kamailio::start(&core)?;
+        let before = other.cpu()?;
+        let count = self.register_at(&core, 1_000_000, kamailio::ENTRY)?;
+        let theirs = milliseconds(other.cpu()? - before) / count;
+        Ok(vec![
+            Figure::at_most("core.cpu_vs_kamailio", ours / theirs, "x", 0.5, self.command),
+            Figure::report("core.cpu_vs_kamailio.ours", ours, "ms/registration", "lower", self.command),
+            Figure::report("core.cpu_vs_kamailio.kamailio", theirs, "ms/registration", "lower", self.command),
+        ])
+    }
+
+    /// 10,000 registrations at 200 a second; gives their number.
+    fn register_at(&self, core: &Core, first: usize, entry: SocketAddrV4) -> Result<f64> {
+        let population =
+            Population { count: 10_000, scheme: Scheme::Aka, seed: self.place.seed, first, ring_mean: RING };
+        let mut bed = Bed::toward(core, &population, Mix::Registration, self.place.port, entry)?;
+        bed.fleet.stand_in_for_pcscf(&core.domain, Duration::from_millis(100));
+        let outcome = bed.run(Load {
+            mix: Mix::Registration,
+            pace: Pace::Rate(200.0),
+            transient: Duration::ZERO,
+            duration: Duration::from_secs(600),
+            attempts_max: population.count as u64,
+            hold_mean: Duration::ZERO,
+            seed: self.place.seed,
+        })?;
+        print::print(&outcome);
+        Ok(outcome.tally.attempts() as f64)
     }
 }

@@ -12,6 +12,7 @@ mod figure;
 mod figures;
 mod fleet;
 mod interrupt;
+mod kamailio;
 mod load;
 mod meter;
 mod population;

@@ -31,6 +31,31 @@ impl Meter {
         Ok(total)
     }
 
+    /// CPU time of a process and all that descend from it.
+    pub fn tree(pid: u32) -> Result<Duration> {
+        let mut parents = Vec::new();
+        for entry in std::fs::read_dir("/proc")? {
+            let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else {
+                continue;
+            };
+            // `pid (name) state parent …`; the name may hold anything.
+            let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+            let behind_name = stat.rsplit_once(')').map_or("", |(_, rest)| rest);
+            let parent = behind_name.split_whitespace().nth(1).and_then(|word| word.parse::<u32>().ok());
+            parents.extend(parent.map(|parent| (pid, parent)));
+        }
+        let mut family = vec![pid];
+        let mut next = 0;
+        while next < family.len() {
+            let children = parents.iter().filter(|(_, parent)| *parent == family[next]).map(|(pid, _)| *pid);
+            let children: Vec<u32> = children.collect();
+            family.extend(children);
+            next += 1;
+        }
+        // One that ends while we look has little to tell.
+        Ok(family.into_iter().filter_map(|pid| Meter::of(pid).cpu().ok()).sum())
+    }
+
     /// Resident memory in bytes.
     pub fn memory(&self) -> Result<u64> {
         let text = std::fs::read_to_string(self.0.join("status")).context("the process is gone")?;

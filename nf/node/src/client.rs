@@ -54,6 +54,8 @@ pub(crate) struct Client {
     has_final: bool,
     /// Its stream could not be opened, so it is repeated as over UDP.
     is_retried: bool,
+    /// Where it would have gone by UDP, had it been shorter.
+    by_datagram: Option<Destination>,
     cancel: Cancel,
     /// The transaction of its CANCEL.
     cancelled_by: Option<u64>,
@@ -136,6 +138,7 @@ impl<F: Function> Node<F> {
         is_invite: bool,
     ) {
         let branch = self.branches.make(number, loop_mark);
+        let wanted = destination;
         let dressed = self.dress(&mut request, destination, &branch);
         let (destination, sent) = dressed.unwrap_or_else(|| {
             // No listening address of that family: the branch fails as unreachable below.
@@ -158,6 +161,7 @@ impl<F: Function> Node<F> {
             has_provisional: false,
             has_final: false,
             is_retried: false,
+            by_datagram: (destination.transport != wanted.transport).then_some(wanted),
             cancel: Cancel::No,
             cancelled_by: None,
             give_up,
@@ -375,6 +379,7 @@ impl<F: Function> Node<F> {
                 has_provisional: false,
                 has_final: false,
                 is_retried: false,
+                by_datagram: None,
                 cancel: Cancel::No,
                 cancelled_by: None,
                 give_up: None,
@@ -413,8 +418,9 @@ impl<F: Function> Node<F> {
     /// A message could not be delivered. Only what waits for a first answer is touched.
     ///
     /// An ICMP error for a datagram proves nothing (anybody can send one) and the timers repeat the request, so it is
-    /// left to them. A stream that cannot be opened to a network function is tried again on the same schedule: the
-    /// supervisor has it back within a second. A device's connection that is gone will not come back: the branch fails.
+    /// left to them. A stream that cannot be opened to a network function (a host that has a name here) is tried again on
+    /// the same schedule: the supervisor has it back within a second. A device whose connection is gone, or that accepts
+    /// none, will not be there in the next seconds either: the branch fails, so that its caller need not wait for timer B.
     pub(crate) fn on_unreachable(&mut self, now: Instant, destination: Destination) {
         if destination.transport == Transport::Udp {
             return;
@@ -422,10 +428,14 @@ impl<F: Function> Node<F> {
         let waiting = |client: &Client| {
             client.destination == destination && !client.has_provisional && !client.has_final
         };
+        let is_function = self.setup.topology.is_named_ip(destination.remote.ip());
         let affected: Vec<u64> =
             self.clients.iter().filter(|(_, client)| waiting(client)).map(|(number, _)| *number).collect();
         for number in affected {
-            if destination.connection.is_some() {
+            let by_datagram = self.clients.get_mut(&number).and_then(|client| client.by_datagram.take());
+            if let Some(datagram) = by_datagram.filter(|_| !is_function) {
+                self.send_by_datagram(now, number, datagram);
+            } else if destination.connection.is_some() || !is_function {
                 self.fail_client(now, number, Origin::Unreachable);
             } else if let Some(client) = self.clients.get_mut(&number)
                 && !client.is_retried
@@ -435,6 +445,24 @@ impl<F: Function> Node<F> {
                 self.arm_client(number);
             }
         }
+    }
+
+    /// It went over TCP because it is long, and nobody accepts a connection there: then UDP after all, in as many
+    /// fragments as it takes (RFC 3261 §18.1.1). Many telephones speak nothing else.
+    fn send_by_datagram(&mut self, now: Instant, number: u64, destination: Destination) {
+        let local = self.local_address(&destination);
+        let Some(client) = self.clients.get_mut(&number) else { return };
+        let (Some(local), Ok(sent)) = (local, Message::parse(client.sent.clone())) else {
+            return self.fail_client(now, number, Origin::Unreachable);
+        };
+        let mut draft = Draft::of(&sent);
+        draft.replace_first_value(Name::Via, &via::own_value(destination.transport, local, &client.branch));
+        let bytes = draft.emit();
+        client.destination = destination;
+        client.sent = bytes.clone();
+        client.transaction = ClientTransaction::new(now, client.is_invite, false, self.sip_timers);
+        self.send(destination, bytes, false);
+        self.arm_client(number);
     }
 
     /// A branch ends without an answer: one is made up in its place.

@@ -380,3 +380,44 @@ fn made_up_successes_for_one_invite_end_at_a_bound() {
     let passed = (0..200).map(|tag| feed(&mut node, at(1), ONE, answer(&one, 200, &format!("t{tag}"))).len());
     assert_eq!(passed.sum::<usize>(), 60);
 }
+
+/// A long request has gone over TCP, and nobody accepts the connection: what leaves then.
+fn refused_connection(node: &mut Node<Relay>) -> Vec<(Transport, Message)> {
+    let padding = format!("X-Padding: {}\r\n", "x".repeat(1300));
+    feed(node, at(0), CALLER, request("MESSAGE", "z9hG4bKlong", &padding));
+    let destination = Destination {
+        transport: Transport::Tcp,
+        remote: ONE.parse().expect("an address"),
+        local: None,
+        connection: None,
+    };
+    node.handle_input(at(1), Input::SipUnreachable { destination });
+    let outputs = std::iter::from_fn(|| node.poll_output());
+    let sip = outputs.filter_map(|output| match output {
+        Output::Sip { destination, bytes } => Some((destination.transport, bytes)),
+        _ => None,
+    });
+    sip.map(|(transport, bytes)| (transport, Message::parse(bytes).expect("we send SIP"))).collect()
+}
+
+#[test]
+fn a_long_request_for_a_device_that_accepts_no_connection_goes_by_udp_after_all() {
+    let mut node = node(&[ONE]);
+    let sent = refused_connection(&mut node);
+    let [(Transport::Udp, message)] = &sent[..] else { panic!("{sent:?}") };
+    assert_eq!(message.via().map(|via| via.transport.to_owned()), Some("UDP".to_owned()));
+    let answered = feed(&mut node, at(2), ONE, answer(message, 200, "b"));
+    assert_eq!(short(&answered), [(CALLER, "200".to_owned())]);
+}
+
+#[test]
+fn a_function_that_accepts_no_connection_gets_time_to_come_back() {
+    let mut node = node(&[ONE]);
+    node.setup.topology = Topology::new([("one.example".to_owned(), ONE.parse().expect("an address"))]);
+    assert!(refused_connection(&mut node).is_empty());
+    node.handle_timeout(at(501));
+    let again = std::iter::from_fn(|| node.poll_output()).filter(
+        |output| matches!(output, Output::Sip { destination, .. } if destination.transport == Transport::Tcp),
+    );
+    assert_eq!(again.count(), 1);
+}

@@ -1,6 +1,8 @@
 //! The first phase: what is there. Reads the cloud; changes nothing.
 
+use cloud::local::UNWATCHED;
 use cloud::{Cloud, CloudError};
+use node::config::FunctionKind;
 use plan::Observed;
 
 use crate::controller::Controller;
@@ -14,6 +16,7 @@ impl Controller {
             match process.pid {
                 None => {
                     self.health.remove(kind);
+                    self.note_unwatched_end(*kind);
                 }
                 Some(pid) if !self.health.contains_key(kind) => {
                     self.history.note(Some(*kind), "Adopted", format!("found running as process {pid}"));
@@ -23,5 +26,14 @@ impl Controller {
             }
         }
         Ok(observed)
+    }
+
+    /// At the first look: what ended while no controller ran stands in the history too.
+    fn note_unwatched_end(&mut self, kind: FunctionKind) {
+        let is_first_look = self.status.functions.is_empty();
+        let end = self.cloud.record(kind).and_then(|record| record.last_end.as_ref());
+        if is_first_look && end.is_some_and(|end| end.reason == UNWATCHED) {
+            self.history.note(Some(kind), "Exited", UNWATCHED);
+        }
     }
 }

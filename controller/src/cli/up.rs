@@ -159,7 +159,10 @@ fn print_hints(context: &Context, core: &IMSCore) -> Result<()> {
         .find(|function| function.name == "pcscf")
         .and_then(|function| function.addresses.first())
         .context("the P-CSCF has no address")?;
+    // Two that write the same files at once would take each other's away.
+    let turn = places::take_turn(&context.places)?;
     let demo = demo::write(&context.places, domain)?;
+    drop(turn);
     println!("\nadd a subscriber for a softphone (user alice, domain {domain}, proxy {entry}):");
     println!("  {command} subscriber add alice@{domain} --password SECRET");
     println!("try it with SIPp (three demo subscribers register):");

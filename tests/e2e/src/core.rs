@@ -96,10 +96,9 @@ impl Core {
         core
     }
 
-    /// Puts the state on another file system.
-    pub fn with_state_in(mut self, directory: &Path) -> Core {
+    /// Puts the state on another file system. Before the first `up`.
+    pub fn put_state_in(&mut self, directory: &Path) {
         self.state = directory.join("state");
-        self
     }
 
     /// The directory of this test, for files of its own.

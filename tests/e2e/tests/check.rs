@@ -95,6 +95,18 @@ fn add(core: &Core, subscriber: &Subscriber, arguments: &[&str]) {
     core.run(&all).succeeded();
 }
 
+/// A mistake in the record of a SIM.
+struct Mistake<'a> {
+    what: &'a str,
+    record_k: &'a str,
+    record_opc: &'a str,
+    sim_opc: [u8; 16],
+    /// What is found without the SIM's values.
+    without: &'a str,
+    /// What is found with them.
+    with: &'a str,
+}
+
 #[test]
 fn every_wrong_value_of_a_sim_is_named() {
     let core = Core::serving(51, &[]);
@@ -102,14 +114,27 @@ fn every_wrong_value_of_a_sim_is_named() {
     let op = [0x5a; 16];
     let opc_of_op = Opc::derive(&Key::new(sim.key), &Op(Key::new(op)));
     let (k, opc, other) = (sim.k_text(), sim.opc_text(), hex(&[0x77; 16]));
-    // The record's K, OPc; the SIM's OPc; what is found without and with the SIM's values.
-    let cases: [(&str, &str, &str, [u8; 16], &str, &str); 4] = [
-        ("wrong K", &other, &opc, sim.opc, "wrong-key-or-opc", "wrong-key"),
-        ("wrong OPc", &k, &other, sim.opc, "wrong-key-or-opc", "wrong-opc"),
-        ("OP given as OPc", &k, &hex(&op), *opc_of_op.0.reveal(), "op-given-as-opc", "op-given-as-opc"),
-        ("K and OPc exchanged", &opc, &k, sim.opc, "key-and-opc-exchanged", "key-and-opc-exchanged"),
+    let op_text = hex(&op);
+    let (unknown, exchanged) = ("wrong-key-or-opc", "key-and-opc-exchanged");
+    let mistake = |what, record_k, record_opc, without, with| Mistake {
+        what,
+        record_k,
+        record_opc,
+        sim_opc: sim.opc,
+        without,
+        with,
+    };
+    let cases = [
+        mistake("wrong K", &other, &opc, unknown, "wrong-key"),
+        mistake("wrong OPc", &k, &other, unknown, "wrong-opc"),
+        Mistake {
+            sim_opc: *opc_of_op.0.reveal(),
+            ..mistake("OP given as OPc", &k, &op_text, "op-given-as-opc", "op-given-as-opc")
+        },
+        mistake("K and OPc exchanged", &opc, &k, exchanged, exchanged),
     ];
-    for (number, (what, record_k, record_opc, sim_opc, without, with)) in cases.into_iter().enumerate() {
+    for (number, case) in cases.into_iter().enumerate() {
+        let Mistake { what, record_k, record_opc, sim_opc, without, with } = case;
         println!("=== {what}");
         let subscriber = Subscriber { opc: sim_opc, ..Subscriber::new(&format!("sim{number}"), Kind::Aka) };
         let subscriber = Subscriber { key: sim.key, ..subscriber };

@@ -80,7 +80,8 @@ fn what_died_while_no_controller_watched_is_started_by_up_and_told() {
     }
     let status = core.run(&["status"]).succeeded();
     println!("{}", status.out);
-    status.says("it ended while no controller watched");
+    let told = |what: &str| status.out.lines().any(|line| line.contains("scscf") && line.contains(what));
+    assert!(told("Exited") && told("it ended while no controller watched"), "{}", status.out);
 }
 
 #[test]

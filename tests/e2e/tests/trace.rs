@@ -89,8 +89,24 @@ fn registration_and_call_are_told_as_ladders_across_all_functions() {
     assert_in_order(
         &call.out,
         &[
-            ">INVITE", ">INVITE", "<INVITE", ">LIR", "<LIA 2001", ">INVITE", "<INVITE", "<INVITE", ">180",
-            "<180 INVITE", ">200", "<200 INVITE", ">ACK", "<ACK", ">BYE", "<BYE", ">200 BYE", "<200 BYE",
+            ">INVITE",
+            ">INVITE",
+            "<INVITE",
+            ">LIR",
+            "<LIA 2001",
+            ">INVITE",
+            "<INVITE",
+            "<INVITE",
+            ">180",
+            "<180 INVITE",
+            ">200",
+            "<200 INVITE",
+            ">ACK",
+            "<ACK",
+            ">BYE",
+            "<BYE",
+            ">200 BYE",
+            "<200 BYE",
         ],
     );
     call.says("the call succeeded");

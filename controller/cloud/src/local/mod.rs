@@ -28,7 +28,7 @@ use tokio::sync::mpsc;
 
 use crate::{Cloud, CloudError, CloudEvent};
 pub use log::{LOG_BYTES_MAX, last_words};
-pub use record::{End, Record};
+pub use record::{End, Record, UNWATCHED};
 use tracked::Tracked;
 
 /// How long a process may take to stop gracefully before it is killed: longer than T1·8, in which a function answers
@@ -111,7 +111,7 @@ impl Local {
                 Some((pid, start_ticks)) => Record::found(pid, start_ticks),
                 None => {
                     let dead = other.map(|mut record| {
-                        record.note_end("it ended while no controller watched".into());
+                        record.note_end(record::UNWATCHED.into());
                         record
                     });
                     if let Some(record) = dead {

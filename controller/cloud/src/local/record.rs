@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use super::{proc, write_private};
 use crate::CloudError;
 
+/// Why a process ended that nobody watched.
+pub const UNWATCHED: &str = "it ended while no controller watched";
+
 /// One process, running or ended.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]

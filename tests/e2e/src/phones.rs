@@ -1,4 +1,4 @@
-//! The devices of `bench/ue` on real UDP sockets: one socket for each, one thread for all.
+//! The devices of `bench/ue` on real sockets, UDP or TCP: one socket for each, one thread for all.
 
 use std::collections::BTreeSet;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -8,8 +8,10 @@ use bytes::Bytes;
 use clock::{Duration, Instant};
 use sip::aka::RandAutn;
 use sip::digest::{Algorithm, challenge_for};
+use sip::framing::{Frame, StreamFramer};
 use sip::transaction::Timers;
 use sip::{Message, Name};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UdpSocket;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -43,10 +45,17 @@ pub struct Wire {
 
 struct Phone {
     device: Device,
-    socket: Arc<UdpSocket>,
+    link: Link,
     deadline: Option<Instant>,
     heard: Heard,
     reports: Vec<(Instant, Report)>,
+}
+
+/// How a phone reaches the core.
+enum Link {
+    Udp(Arc<UdpSocket>),
+    /// Towards the task that writes to the connection.
+    Tcp(mpsc::UnboundedSender<Bytes>),
 }
 
 /// Telephones.
@@ -113,6 +122,24 @@ impl Phones {
             callee: Callee::default(),
         };
         change(&mut profile);
+        let link = match profile.is_reliable {
+            true => self.connect(number, &mut profile.address),
+            false => self.listen(number, socket),
+        };
+        // A seed that no other test program has used: Call-IDs of an earlier run may still be known to nobody.
+        let seed = (u64::from(std::process::id()) << 32) + number as u64;
+        let device = Device::new(profile, seed);
+        self.phones.push(Phone {
+            device,
+            link,
+            deadline: None,
+            heard: Heard::default(),
+            reports: Vec::new(),
+        });
+        number
+    }
+
+    fn listen(&self, number: usize, socket: UdpSocket) -> Link {
         let socket = Arc::new(socket);
         let (ear, arrive) = (Arc::clone(&socket), self.arrive.clone());
         self.runtime.spawn(async move {
@@ -123,17 +150,51 @@ impl Phones {
                 }
             }
         });
-        // A seed that no other test program has used: Call-IDs of an earlier run may still be known to nobody.
-        let seed = (u64::from(std::process::id()) << 32) + number as u64;
-        let device = Device::new(profile, seed);
-        self.phones.push(Phone {
-            device,
-            socket,
-            deadline: None,
-            heard: Heard::default(),
-            reports: Vec::new(),
+        Link::Udp(socket)
+    }
+
+    /// Opens a connection; puts its local address into `address`.
+    fn connect(&self, number: usize, address: &mut SocketAddr) -> Link {
+        let stream = self.runtime.block_on(async {
+            let socket = tokio::net::TcpSocket::new_v4()?;
+            socket.bind((self.address, 0).into())?;
+            socket.connect(self.entry).await
         });
-        number
+        let stream = stream.unwrap_or_else(|error| panic!("{} cannot be reached: {error}", self.entry));
+        *address = stream.local_addr().expect("it is connected");
+        let (mut ear, mut mouth) = stream.into_split();
+        let arrive = self.arrive.clone();
+        self.runtime.spawn(async move {
+            let mut framer = StreamFramer::new();
+            let mut buffer = vec![0; 65_536];
+            while let Ok(length @ 1..) = ear.read(&mut buffer).await {
+                framer.push(&buffer[..length]);
+                for frame in framer.by_ref() {
+                    let Ok(frame) = frame else { return };
+                    if let Frame::Message(bytes) = frame
+                        && arrive.send((number, bytes)).is_err()
+                    {
+                        return;
+                    }
+                }
+            }
+        });
+        let (say, mut said) = mpsc::unbounded_channel::<Bytes>();
+        self.runtime.spawn(async move {
+            while let Some(bytes) = said.recv().await {
+                if mouth.write_all(&bytes).await.is_err() {
+                    return;
+                }
+            }
+        });
+        Link::Tcp(say)
+    }
+
+    /// A phone whose connection was lost opens another one.
+    pub fn reconnect(&mut self, number: usize) {
+        // Its Contact keeps the old port: what counts is the connection it registers over.
+        let mut address = self.phones[number].device.profile().address;
+        self.phones[number].link = self.connect(number, &mut address);
     }
 
     /// Adds a phone for each subscriber.
@@ -340,9 +401,15 @@ impl Phones {
                     if self.record {
                         phone.heard.wire.push(Wire { at: now, is_sent: true, bytes: bytes.clone() });
                     }
-                    let (socket, entry) = (&phone.socket, self.entry);
-                    // What the kernel refuses is lost like on any network: timers repeat it.
-                    let _ = self.runtime.block_on(socket.send_to(&bytes, entry));
+                    // What cannot be sent is lost like on any network: timers repeat it, or give up.
+                    match &phone.link {
+                        Link::Udp(socket) => {
+                            let _ = self.runtime.block_on(socket.send_to(&bytes, self.entry));
+                        }
+                        Link::Tcp(say) => {
+                            let _ = say.send(bytes);
+                        }
+                    }
                 }
                 Output::Report(report) => phone.reports.push((now, report)),
             }

@@ -155,6 +155,37 @@ fn each_function_killed_serves_again_within_a_second_and_nobody_registers_anew()
 }
 
 #[test]
+fn phones_on_tcp_are_called_after_any_death_once_they_are_connected() {
+    let known = people(4);
+    let core = Core::serving(15, &known);
+    let mut phones = Phones::new(&core);
+    let mut numbers: Vec<usize> = known[..3]
+        .iter()
+        .map(|subscriber| phones.add_with(subscriber, |profile| profile.is_reliable = true))
+        .collect();
+    numbers.push(phones.add(&known[3]));
+    assert_eq!(phones.register(&numbers, PATIENCE), 4);
+    call_all(&mut phones, &numbers);
+    for name in ["icscf", "scscf", "hss"] {
+        let old = core.kill(name);
+        assert!(wait_until(PATIENCE, || core.successor(name, old).is_some()), "{name} is ready again");
+        call_all(&mut phones, &numbers);
+    }
+    let old = core.kill("pcscf");
+    assert!(wait_until(PATIENCE, || core.successor("pcscf", old).is_some()));
+    // Its connection is gone: nobody can reach that phone, and the caller is told so in time.
+    let refused = phones.call(numbers[3], numbers[0], PATIENCE).expect_err("it is not connected");
+    println!("a call to a phone whose connection is gone: {refused}");
+    assert!(refused.contains("CallFailed"), "{refused}");
+    for number in &numbers[..3] {
+        phones.reconnect(*number);
+        assert_eq!(phones.register(&[*number], PATIENCE), 1);
+    }
+    numbers.rotate_right(1);
+    call_all(&mut phones, &numbers);
+}
+
+#[test]
 fn a_function_that_hangs_is_found_and_replaced_and_waking_it_does_no_harm() {
     let known = people(4);
     let core = Core::serving(14, &known);

@@ -24,8 +24,8 @@ use serde::de::DeserializeOwned;
 
 use crate::multimedia_authentication::{FIELD_AKA, FIELD_DIGEST};
 use crate::provisioning::{
-    Checked, Count, DeregisterRequest, JUMP_DEFAULT, JUMP_MAX, JumpRequest, JumpResult, ListRequest, PAGE_MAX, Page,
-    PublicIdentityView, PutResult, RECORDS_MAX, Record, RegistrationState, Selector, View,
+    Checked, Count, DeregisterRequest, JUMP_DEFAULT, JUMP_MAX, JumpRequest, JumpResult, ListRequest,
+    PAGE_MAX, Page, PublicIdentityView, PutResult, RECORDS_MAX, Record, RegistrationState, Selector, View,
 };
 use crate::record::{State, Subscriber};
 use crate::schema::{meta, table};

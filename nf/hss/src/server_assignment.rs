@@ -65,7 +65,9 @@ impl<S: Store> Hss<S> {
                 if request.assignment_type == Type::Registration {
                     // An S-CSCF that calls registered devices new has lost them: what it stores now must not make it
                     // forget the devices that have not registered again yet. Unreadable data keep nobody from registering.
-                    answer.restoration.extend(self.database.restoration(&private_identity, set).ok().flatten());
+                    answer
+                        .restoration
+                        .extend(self.database.restoration(&private_identity, set).ok().flatten());
                 }
                 self.keep_restoration(&private_identity, set, request, is_taken_over);
                 answer.user_data = self.user_data(request, &private_identity, &subscriber, set);

@@ -89,7 +89,9 @@ fn subscribe(call_id: &str, contact: &str) -> Message {
 fn a_subscription_that_nobody_could_be_notified_of_is_refused() {
     let mut home = Home::new();
     home.register(&mut Device::bob());
-    for contact in ["Contact: *", "Contact: *\r\nContact: <sip:bob@192.0.2.2>", "Contact: <tel:+15551234>", "X-A: b"] {
+    for contact in
+        ["Contact: *", "Contact: *\r\nContact: <sip:bob@192.0.2.2>", "Contact: <tel:+15551234>", "X-A: b"]
+    {
         let decisions = home.send(&subscribe("c", contact));
         assert_eq!(notifies(&decisions).len(), 0, "{contact}");
         let [Decision::Respond { response, .. }] = &decisions[..] else { panic!("{decisions:?}") };

@@ -69,7 +69,8 @@ pub(super) fn is_unreserved(octet: u8) -> bool {
 }
 
 /// Adds `text` with those escapes resolved that stand for an octet `plain` accepts; the others get upper-case digits.
-/// A `%` that begins no escape stays.
+/// A `%` that begins no escape is written as the escape of itself: left as it is, it could form one with what follows,
+/// and the canonical form of a canonical form would be another.
 pub(super) fn unescape_into(out: &mut String, text: &str, plain: fn(u8) -> bool) {
     let mut rest = text;
     while let Some(at) = rest.find('%') {
@@ -85,7 +86,7 @@ pub(super) fn unescape_into(out: &mut String, text: &str, plain: fn(u8) -> bool)
                 rest = &rest[3..];
             }
             None => {
-                out.push('%');
+                out.push_str("%25");
                 rest = &rest[1..];
             }
         }

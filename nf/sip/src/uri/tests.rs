@@ -86,12 +86,13 @@ fn what_is_no_uri_is_refused() {
 #[test]
 fn the_address_of_record_is_one_text_for_one_identity() {
     for (text, expected) in [
+        ("sip:a%%34@h", "sip:a%254@h"), // a `%` that begins no escape must not form one with what follows
         ("sip:alice@IMS.Example.ORG:5060;transport=udp", "sip:alice@ims.example.org"),
         ("sip:%61lice:pw@ims.example.org?x=y", "sip:alice@ims.example.org"),
         ("SIP:Alice@ims.example.org", "sip:Alice@ims.example.org"),
         ("sips:a%40b@c", "sips:a%40b@c"),
         ("sip:sips%3auser%40example.com@example.net", "sip:sips%3Auser%40example.com@example.net"),
-        ("sip:a%3Bb%00%zz%@c", "sip:a;b%00%zz%@c"),
+        ("sip:a%3Bb%00%zz%@c", "sip:a;b%00%25zz%25@c"),
         ("sip:a@[2001:DB8:0::1]:5060", "sip:a@[2001:db8::1]"),
         ("sip:192.0.2.1", "sip:192.0.2.1"),
         ("tel:+1-(201)-555.0123;ext=1", "tel:+12015550123"),

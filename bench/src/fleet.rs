@@ -104,7 +104,7 @@ impl Fleet {
                 let now = Instant::from_micros(
                     u64::try_from(self.origin.elapsed().as_micros()).unwrap_or(u64::MAX),
                 );
-                access.held.push_back((now + access.patience, index, bytes));
+                access.held.push_back((now + access.patience, index, without_session_keys(&bytes)));
                 continue;
             }
             // The clock is read for each datagram: delays are measured to the microsecond.
@@ -155,9 +155,33 @@ impl Access {
     }
 }
 
+/// A challenge as a P-CSCF passes it on: CK and IK stay in the network (TS 24.229 §5.2.2).
+fn without_session_keys(bytes: &Bytes) -> Bytes {
+    let mut text = String::from_utf8_lossy(bytes).into_owned();
+    for start in ["ck=\"", "ik=\""] {
+        let Some(at) = text.find(start) else { continue };
+        let end =
+            text[at + start.len()..].find('"').map_or(text.len(), |length| at + start.len() + length + 1);
+        // With the comma in front of it: neither is the first parameter.
+        let begin = text[..at].trim_end_matches([' ', ',']).len();
+        text.replace_range(begin..end, "");
+    }
+    text.into()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_challenge_reaches_the_device_without_session_keys() {
+        let challenge = "SIP/2.0 401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"a\", nonce=\"b\",algorithm=AKAv1-MD5, \
+                         ck=\"00\",ik=\"11\", qop=\"auth\"\r\n\r\n";
+        let passed = without_session_keys(&Bytes::from_static(challenge.as_bytes()));
+        let expected = "SIP/2.0 401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"a\", nonce=\"b\",algorithm=AKAv1-MD5, \
+                        qop=\"auth\"\r\n\r\n";
+        assert_eq!(passed, expected);
+    }
 
     #[test]
     fn a_register_for_an_i_cscf_gets_what_a_p_cscf_adds_and_other_requests_nothing() {

@@ -113,3 +113,20 @@ fn twenty_calls_and_twenty_messages_a_second_all_succeed() -> Result<()> {
     }
     core.finish()
 }
+
+#[test]
+fn phones_with_a_socket_each_register() -> Result<()> {
+    if !tools::has(&["sipp"]) {
+        return Ok(());
+    }
+    let core = Core::start()?;
+    let phones_many = many("phone", 100, Subscriber::aka);
+    core.import(&phones_many)?;
+    for (index, transport) in [(0, "un"), (1, "tn")] {
+        let (entry, local) = phones(&core, index, false);
+        let register =
+            Sipp::new("register_aka", entry, local).over(transport).option(&["-max_socket", "1000"]);
+        register.with(to_sipp(&phones_many, &[])).run_all()?;
+    }
+    core.finish()
+}

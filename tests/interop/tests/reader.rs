@@ -1,7 +1,7 @@
 //! The judge is judged: Wireshark, as these tests run it, does find what is wrong.
 
 use std::io::Write;
-use std::net::{Ipv4Addr, SocketAddr, TcpListener, TcpStream};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 
 use anyhow::Result;
 use interop::capture::Capture;
@@ -13,7 +13,7 @@ fn complaint(is_diameter: bool, bytes: &[u8]) -> Result<Option<String>> {
     let network = Network::new();
     let directory = tempfile::tempdir()?;
     let Some(capture) = Capture::start(directory.path(), &network.filter())? else { return Ok(None) };
-    let here = |index, port| SocketAddr::from((Ipv4Addr::from(network.address(index)), port));
+    let here = |index, port| SocketAddr::from((network.address(index), port));
     if is_diameter {
         let listener = TcpListener::bind(here(1, 3868))?;
         TcpStream::connect(here(1, 3868))?.write_all(bytes)?;

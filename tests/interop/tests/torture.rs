@@ -164,9 +164,11 @@ const RFC_5118: &[(&str, &str, &str, Reaction)] = &[
 fn phone() -> Result<(Core, Datagrams, Subscriber)> {
     let core = Core::start()?;
     let somebody = Subscriber::digest("somebody");
-    core.import(&[somebody.clone()])?;
+    core.import(std::slice::from_ref(&somebody))?;
     let local = SocketAddr::from((core.device(0), 5060));
-    Sipp::new("register_digest", core.entry(), local).with(to_sipp(&[somebody.clone()], &[])).run_all()?;
+    Sipp::new("register_digest", core.entry(), local)
+        .with(to_sipp(std::slice::from_ref(&somebody), &[]))
+        .run_all()?;
     let socket = Datagrams::open(local, core.entry())?;
     Ok((core, socket, somebody))
 }
@@ -185,7 +187,9 @@ fn react(socket: &Datagrams, message: &[u8], expected: Reaction) -> Result<Optio
 /// The core serves as if nothing had happened.
 fn expect_service(core: &Core, somebody: &Subscriber) -> Result<()> {
     let local = SocketAddr::from((core.device(1), 5060));
-    Sipp::new("register_digest", core.entry(), local).with(to_sipp(&[somebody.clone()], &[])).run_all()?;
+    Sipp::new("register_digest", core.entry(), local)
+        .with(to_sipp(std::slice::from_ref(somebody), &[]))
+        .run_all()?;
     for function in ["pcscf", "icscf", "scscf", "hss"] {
         core.pid(function)?;
     }

@@ -74,6 +74,13 @@ const TRANSIENT: Duration = Duration::from_secs(2);
 /// An attempt that starts later than this was not started by the plan: the generator is at its end.
 const LATENESS_MAX: Duration = Duration::from_millis(500);
 
+/// After a load that did not hold: phones that were refused come back within 9 s, what they left behind is answered.
+const RECOVERY: Duration = Duration::from_secs(5);
+
+fn holds(outcome: &Outcome) -> bool {
+    outcome.tally.inadequate_share() < INADEQUATE_SHARE_MAX && outcome.lateness_max < LATENESS_MAX
+}
+
 impl Search {
     /// Searches.
     pub fn run(&self, bed: &mut Bed<'_>) -> Result<Capacity> {
@@ -92,7 +99,12 @@ impl Search {
             if rate < 1.0 {
                 bail!("not even one attempt a second holds");
             }
-            let outcome = self.load(bed, rate)?;
+            let mut outcome = self.load(bed, rate)?;
+            if !holds(&outcome) {
+                // A machine that stood still for a moment is no capacity: what fails must fail twice.
+                bed.idle(RECOVERY)?;
+                outcome = self.load(bed, rate)?;
+            }
             let share = outcome.tally.inadequate_share();
             eprintln!(
                 "  {rate:>8.1}/s: {:.3} % inadequate, repeated {}, late {:.0} ms, no device {}",
@@ -102,10 +114,11 @@ impl Search {
                 outcome.without_device,
             );
             steps.push((rate, share));
-            if share < INADEQUATE_SHARE_MAX && outcome.lateness_max < LATENESS_MAX {
+            if holds(&outcome) {
                 best = Some((rate, outcome));
             } else {
                 too_high = Some(rate);
+                bed.idle(RECOVERY)?;
             }
         }
         let (rate, at) = best.expect("the loop ends with a load that held");

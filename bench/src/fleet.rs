@@ -159,7 +159,9 @@ impl Access {
 fn without_session_keys(bytes: &Bytes) -> Bytes {
     let mut text = String::from_utf8_lossy(bytes).into_owned();
     for start in ["ck=\"", "ik=\""] {
-        let Some(at) = text.find(start) else { continue };
+        // A nonce may end with these letters: a parameter has a comma or a space in front.
+        let mut found = text.match_indices(start).map(|(at, _)| at);
+        let Some(at) = found.find(|at| text[..*at].ends_with([',', ' '])) else { continue };
         let end =
             text[at + start.len()..].find('"').map_or(text.len(), |length| at + start.len() + length + 1);
         // With the comma in front of it: neither is the first parameter.
@@ -175,10 +177,10 @@ mod tests {
 
     #[test]
     fn a_challenge_reaches_the_device_without_session_keys() {
-        let challenge = "SIP/2.0 401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"a\", nonce=\"b\",algorithm=AKAv1-MD5, \
+        let challenge = "SIP/2.0 401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"a\", nonce=\"xck=\",algorithm=AKAv1-MD5, \
                          ck=\"00\",ik=\"11\", qop=\"auth\"\r\n\r\n";
         let passed = without_session_keys(&Bytes::from_static(challenge.as_bytes()));
-        let expected = "SIP/2.0 401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"a\", nonce=\"b\",algorithm=AKAv1-MD5, \
+        let expected = "SIP/2.0 401 Unauthorized\r\nWWW-Authenticate: Digest realm=\"a\", nonce=\"xck=\",algorithm=AKAv1-MD5, \
                         qop=\"auth\"\r\n\r\n";
         assert_eq!(passed, expected);
     }

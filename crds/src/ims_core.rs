@@ -52,8 +52,8 @@ pub struct IMSCoreSpec {
     /// SIP timers between the functions.
     #[serde(default, skip_serializing_if = "is_default")]
     pub timers: Timers,
-    /// A SIP request longer than this goes over TCP (RFC 3261 §18.1.1). Default: 65000, because the local driver's
-    /// links are loopback; 1300 where a path with an unknown MTU lies between functions or on the way to a phone.
+    /// A SIP request longer than this goes over TCP (RFC 3261 §18.1.1). Default: 65000 while every address of the core
+    /// is a loopback one, else 1300, because the MTU on the way to a phone is not known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1300, max = 65_000))]
     pub datagram_bytes_max: Option<i32>,

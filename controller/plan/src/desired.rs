@@ -105,7 +105,9 @@ impl Core {
         }
         let contacts_max =
             check.number("spec.registration.contactsMax", registration.contacts_max, 1..=100) as usize;
-        let datagram = spec.datagram_bytes_max.unwrap_or(65_000);
+        // On loopback the path MTU is known. A phone on a network would get fragments, and many a NAT drops these.
+        let is_local = listen.values().flatten().all(|address| address.ip().is_loopback());
+        let datagram = spec.datagram_bytes_max.unwrap_or(if is_local { 65_000 } else { 1300 });
         let emergency_numbers = match &spec.emergency_numbers {
             Some(numbers) => numbers.clone(),
             None => EMERGENCY_NUMBERS.map(str::to_owned).to_vec(),

@@ -56,6 +56,17 @@ fn check(desired: &Desired, observed: &Observed, expected: &[&str]) {
 }
 
 #[test]
+fn long_datagrams_are_for_loopback_only() {
+    for (extra, expected) in [
+        ("", 65_000),
+        ("pcscf: {addresses: ['192.168.1.5']}", 1300),
+        ("pcscf: {addresses: ['192.168.1.5']}\ndatagramBytesMax: 9000", 9000),
+    ] {
+        assert_eq!(desired(extra).processes[&FunctionKind::Pcscf].config.datagram_bytes_max, expected);
+    }
+}
+
+#[test]
 fn an_empty_machine_gets_all_functions_from_the_inside_out() {
     let expected = [
         "write hss",

@@ -291,34 +291,34 @@ impl Measure<'_> {
         Ok(figures)
     }
 
-    /// What one more device costs when there are many. The first fifth is not counted: it fills what has a fixed size
-    /// (the flight recorder, buffers) and what transactions need while they are remembered.
+    /// What all devices together add to an empty core, for each: an upper bound, because the flight recorder (of a fixed
+    /// size) and what the allocator keeps of past transactions are in it.
     fn memory(&self, devices: usize) -> Result<Vec<Figure>> {
         let core = self.place.core()?;
-        let hss_empty = core.hss().meter.memory()?;
+        let resident = |name: &str| core.function(name).meter.memory();
+        let empty = FUNCTIONS.map(resident).into_iter().collect::<Result<Vec<_>>>()?;
         let mut bed = self.bed(&core, devices, Mix::Registration, RING)?;
-        let hss_full = core.hss().meter.memory()?;
-        let first = devices / 5;
-        bed.register_devices(0..first)?;
-        let before = core.function("scscf").meter.memory()?;
-        bed.register_devices(first..devices)?;
+        let hss = resident("hss")?;
+        bed.register_devices(0..devices)?;
         // Timer J: 32 s after the last answer nothing but the registrations is left.
         bed.idle(Duration::from_secs(40))?;
-        let after = core.function("scscf").meter.memory()?;
-        let per_device = after.saturating_sub(before) as f64 / (devices - first) as f64;
-        let per_subscriber = hss_full.saturating_sub(hss_empty) as f64 / devices as f64;
-        let pcscf = core.function("pcscf").meter.memory()? as f64 / 1e6;
-        println!(
-            "resident: S-CSCF {:.1} MB with {first} devices, {:.1} MB with {devices}; HSS {:.1} MB empty, {:.1} MB with \
-             {devices} subscribers; P-CSCF {pcscf:.1} MB",
-            before as f64 / 1e6,
-            after as f64 / 1e6,
-            hss_empty as f64 / 1e6,
-            hss_full as f64 / 1e6,
-        );
+        let mut full = FUNCTIONS.map(resident).into_iter().collect::<Result<Vec<_>>>()?;
+        for ((name, empty), full) in FUNCTIONS.iter().zip(&empty).zip(&full) {
+            println!(
+                "{name}: {:.1} MB empty, {:.1} MB with {devices} devices",
+                *empty as f64 / 1e6,
+                *full as f64 / 1e6
+            );
+        }
+        // A subscriber's memory is what provisioning takes.
+        full[3] = hss;
+        let grown: Vec<f64> =
+            empty.iter().zip(&full).map(|(empty, full)| full.saturating_sub(*empty) as f64).collect();
+        let each = |index: usize| (grown[index] / devices as f64).round();
         Ok(vec![
-            Figure::at_most("scscf.memory_per_device", per_device, "bytes", 4096.0, self.command),
-            Figure::at_most("hss.memory_per_subscriber", per_subscriber, "bytes", 512.0, self.command),
+            Figure::report("pcscf.memory_per_device", each(0), "bytes", "lower", self.command),
+            Figure::at_most("scscf.memory_per_device", each(2), "bytes", 4096.0, self.command),
+            Figure::at_most("hss.memory_per_subscriber", each(3), "bytes", 512.0, self.command),
         ])
     }
 

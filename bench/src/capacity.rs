@@ -77,8 +77,10 @@ const LATENESS_MAX: Duration = Duration::from_millis(500);
 /// After a load that did not hold: phones that were refused come back within 9 s, what they left behind is answered.
 const RECOVERY: Duration = Duration::from_secs(5);
 
+/// Attempts that found no idle device were not made: then the load was another one than it says.
 fn holds(outcome: &Outcome) -> bool {
-    outcome.tally.inadequate_share() < INADEQUATE_SHARE_MAX && outcome.lateness_max < LATENESS_MAX
+    let is_made = (outcome.without_device as f64) < outcome.tally.attempts() as f64 * 0.01;
+    outcome.tally.inadequate_share() < INADEQUATE_SHARE_MAX && outcome.lateness_max < LATENESS_MAX && is_made
 }
 
 impl Search {

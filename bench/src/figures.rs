@@ -46,8 +46,10 @@ pub enum Group {
     Delay,
     /// CPU of a call.
     Call,
-    /// The highest load that holds.
-    Capacity,
+    /// The most registrations a second that hold.
+    CapacityRegistrations,
+    /// The most calls a second that hold.
+    CapacityCalls,
     /// Memory of 100,000 devices.
     Memory,
     /// I-CSCF and S-CSCF against those of Kamailio, on the same HSS. Needs the superuser, and Kamailio.
@@ -71,7 +73,8 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<()> {
         Group::Registration,
         Group::Delay,
         Group::Call,
-        Group::Capacity,
+        Group::CapacityRegistrations,
+        Group::CapacityCalls,
         Group::Memory,
         Group::Kamailio,
     ];
@@ -88,7 +91,8 @@ pub fn run(place: &Place, arguments: &Arguments) -> Result<()> {
             Group::Registration => measure.registration(),
             Group::Delay => measure.delay(),
             Group::Call => measure.call(),
-            Group::Capacity => measure.capacity(),
+            Group::CapacityRegistrations => measure.capacity(Mix::Registration, "registrations", 30_000),
+            Group::CapacityCalls => measure.capacity(Mix::Call, "calls", 30_000),
             Group::Memory => measure.memory(arguments.devices),
             Group::Kamailio => measure.kamailio(),
             Group::UpCold => measure.up_cold(),
@@ -265,29 +269,24 @@ impl Measure<'_> {
         Ok(figures)
     }
 
-    fn capacity(&self) -> Result<Vec<Figure>> {
-        let mut figures = Vec::new();
-        for (mix, name, unit, count, rate) in [
-            (Mix::Registration, "registrations", "registrations/s", 30_000, 400.0),
-            (Mix::Call, "calls", "calls/s", 8000, 200.0),
-        ] {
-            let core = self.place.core()?;
-            let mut bed = self.bed(&core, count, mix, RING)?;
-            let search = Search { rate, duration: Duration::from_secs(10), seed: self.place.seed };
-            let found = search.run(&mut bed)?;
-            found.print();
-            print::print(&found.at);
-            let command = self.command;
-            figures.push(Figure::report(&format!("core.doc.{name}"), found.rate, unit, "higher", command));
-            let p99 = Capacity::p99(&found.half);
-            figures.push(Figure::at_most(&format!("core.p99_at_50.{name}"), p99, "ms", 10.0, command));
-            let p99 = Capacity::p99(&found.most);
-            figures.push(Figure::report(&format!("core.p99_at_80.{name}"), p99, "ms", "lower", command));
-            for (who, share) in found.shares() {
-                let id = format!("core.doc.{name}.cpu_percent.{who}");
-                figures.push(Figure::report(&id, share, "% of a core", "lower", command));
-            }
-        }
+    fn capacity(&self, mix: Mix, name: &str, count: usize) -> Result<Vec<Figure>> {
+        let core = self.place.core()?;
+        let mut bed = self.bed(&core, count, mix, RING)?;
+        let search = Search { rate: 500.0, duration: Duration::from_secs(10), seed: self.place.seed };
+        let found = search.run(&mut bed)?;
+        found.print();
+        print::print(&found.at);
+        let command = self.command;
+        let (half, most) = (Capacity::p99(&found.half), Capacity::p99(&found.most));
+        let mut figures = vec![
+            Figure::report(&format!("core.doc.{name}"), found.rate, &format!("{name}/s"), "higher", command),
+            Figure::at_most(&format!("core.p99_at_50.{name}"), half, "ms", 10.0, command),
+            Figure::report(&format!("core.p99_at_80.{name}"), most, "ms", "lower", command),
+        ];
+        figures.extend(found.shares().into_iter().map(|(who, share)| {
+            let id = format!("core.doc.{name}.cpu_percent.{who}");
+            Figure::report(&id, share, "% of a core", "lower", command)
+        }));
         Ok(figures)
     }
 

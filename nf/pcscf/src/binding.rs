@@ -18,7 +18,7 @@ use sip::{NameAddress, Uri};
 /// The table of bindings: [`BindingKey`], big-endian, to JSON.
 pub const TABLE: Table = "binding";
 
-/// Devices a P-CSCF holds at most; beyond it a new one is refused with 503. At about 2 KiB each this is 1 GiB.
+/// Devices a P-CSCF holds at most; beyond it a new one is refused with 503. At 2,900 B each (`docs/benchmark.md`, `pcscf.memory_per_device`) this is 1.4 GiB.
 pub const BINDINGS_MAX: usize = 500_000;
 
 /// Names a registered contact: a digest of the identity registered and of what makes the contact the same contact

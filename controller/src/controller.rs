@@ -48,6 +48,8 @@ pub struct Controller {
     pub(crate) status: IMSCoreStatus,
     pub(crate) published: Published,
     pub(crate) about: About,
+    /// When the world was looked at last.
+    pub(crate) looked: Instant,
     asks: mpsc::Receiver<Ask>,
     probes: mpsc::Receiver<Probe>,
     /// Held while this controller lives: there is one for each core.
@@ -77,6 +79,7 @@ pub async fn run(options: Options) -> Result<()> {
         status: report::unknown(),
         published,
         about: about(),
+        looked: Instant::now(),
         asks,
         probes,
         _lock: lock,
@@ -109,7 +112,7 @@ impl Controller {
         let mut interrupt = signal(SignalKind::interrupt())?;
         let mut hang_up = signal(SignalKind::hangup())?;
         loop {
-            let wake = self.next_wake();
+            let next_look = self.next_look();
             tokio::select! {
                 event = self.cloud.next_event() => self.on_cloud_event(event).await,
                 Some(probe) = self.probes.recv() => self.on_probe(&probe),
@@ -118,7 +121,7 @@ impl Controller {
                         return Ok(());
                     }
                 }
-                () = tokio::time::sleep(wake) => {
+                () = tokio::time::sleep_until(next_look.into()) => {
                     self.end_holds(Instant::now());
                     self.cloud.rotate_logs();
                     self.reconcile().await;
@@ -138,12 +141,9 @@ impl Controller {
         Ok(())
     }
 
-    fn next_wake(&self) -> Duration {
-        let now = Instant::now();
+    fn next_look(&self) -> Instant {
         let pauses = FunctionKind::ALL.into_iter().filter_map(|kind| self.cloud.pause_until(kind));
-        let holds = self.held.values().copied();
-        let next = pauses.filter(|until| *until > now).chain(holds).min();
-        next.map_or(RESYNC, |until| until.saturating_duration_since(now).min(RESYNC))
+        next_look(self.looked, pauses.chain(self.held.values().copied()))
     }
 
     async fn on_cloud_event(&mut self, event: CloudEvent) {
@@ -231,6 +231,14 @@ impl Controller {
     }
 }
 
+/// When to look at the world next, having looked at `looked`: at the first of `moments` that came or comes after that,
+/// and at the latest after [`RESYNC`]. A moment in time, not a delay from now: probes arrive many times a second, and
+/// each of them begins the wait anew. A moment that has passed since the last look is still owed one.
+fn next_look(looked: Instant, moments: impl Iterator<Item = Instant>) -> Instant {
+    let resync = looked + RESYNC;
+    moments.filter(|moment| *moment > looked).fold(resync, Instant::min)
+}
+
 /// The process of the controller that holds the lock, if one does.
 pub fn holder(places: &Places) -> Option<i32> {
     let path = places.run_directory.join("controller.lock");
@@ -274,4 +282,28 @@ fn about() -> About {
 /// The mark of the program that runs.
 pub fn own_mark() -> String {
     std::env::current_exe().ok().and_then(|path| cloud::local::binary_mark(&path)).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_pause_that_ends_while_another_event_is_handled_is_still_looked_at() {
+        let looked = Instant::now();
+        let pause_until = looked + Duration::from_secs(2);
+        assert_eq!(next_look(looked, [pause_until].into_iter()), pause_until);
+        // Looked at exactly when it ended: done. A moment earlier: not yet.
+        assert_eq!(next_look(pause_until, [pause_until].into_iter()), pause_until + RESYNC);
+        let just_before = pause_until - Duration::from_nanos(1);
+        assert_eq!(next_look(just_before, [pause_until].into_iter()), pause_until);
+    }
+
+    #[test]
+    fn the_world_is_looked_at_again_however_many_events_come_between() {
+        let looked = Instant::now();
+        assert_eq!(next_look(looked, std::iter::empty()), looked + RESYNC);
+        let later = looked + RESYNC * 2;
+        assert_eq!(next_look(looked, [later].into_iter()), looked + RESYNC);
+    }
 }

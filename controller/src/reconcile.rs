@@ -1,5 +1,7 @@
 //! One look at the object: observe, validate, plan, apply, report. Level-triggered: it needs no memory of what happened.
 
+use std::time::Instant;
+
 use plan::{Desired, plan};
 
 use crate::apply::Applied;
@@ -8,6 +10,7 @@ use crate::controller::Controller;
 impl Controller {
     /// Makes the world a step more like the resource; says what was done.
     pub(crate) async fn reconcile(&mut self) -> Applied {
+        self.looked = Instant::now();
         let observed = match self.observe().await {
             Ok(observed) => observed,
             Err(error) => {

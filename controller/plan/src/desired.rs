@@ -157,7 +157,7 @@ impl Core {
             diameter: self.diameter(kind),
             timers: self.timers,
             datagram_bytes_max: self.datagram_bytes_max,
-            shed_after_milliseconds: 500,
+            shed_after_milliseconds: 250,
             admin_socket: inputs.places.admin_socket(kind),
             state_directory: has_state.then(|| inputs.places.state_of(kind)),
             function: self.function(kind, inputs),

@@ -62,7 +62,8 @@ pub struct Config {
     /// on one machine up to 65 000.
     #[serde(default = "default_datagram_bytes_max")]
     pub datagram_bytes_max: usize,
-    /// Requests outside a dialog that waited longer than this in the driver's queue are answered 503 with Retry-After.
+    /// When requests have waited longer than this in the driver's queue for a tenth of a second, new ones are answered 503 with
+    /// Retry-After. Smaller, and a busy moment costs calls; larger, and a storm's delays add up across functions.
     #[serde(default = "default_shed_milliseconds")]
     pub shed_after_milliseconds: u32,
     /// The unix socket of the admin endpoint (liveness, readiness, metrics, trace).
@@ -179,7 +180,7 @@ pub struct Pcscf {
 }
 
 fn default_shed_milliseconds() -> u32 {
-    500
+    250
 }
 
 /// I-CSCF.

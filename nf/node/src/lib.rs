@@ -18,6 +18,7 @@ pub mod event;
 pub mod forward;
 pub mod function;
 mod node;
+mod overload;
 mod peers;
 mod server;
 pub mod store;

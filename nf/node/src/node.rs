@@ -14,6 +14,7 @@ use sip::transaction::{ServerMatch, Timers};
 use crate::client::Client;
 use crate::event::Event;
 use crate::function::{Decision, Function, Indication, ServerKey, Setup};
+use crate::overload::Overload;
 use crate::peers::Peers;
 use crate::server::Server;
 use crate::via::Branches;
@@ -49,6 +50,7 @@ pub struct Node<F> {
     pub(crate) sip_timers: Timers,
     pub(crate) branches: Branches,
     pub(crate) peers: Peers,
+    pub(crate) overload: Overload,
     /// Requests without a final answer.
     pub(crate) unanswered: usize,
     stop: Stop,
@@ -91,6 +93,7 @@ impl<F: Function> Node<F> {
                 t4: milliseconds(timers.t4_milliseconds),
             },
             branches: Branches::new(seed),
+            overload: Overload::default(),
             unanswered: 0,
             stop: Stop::No,
             has_begun: false,

@@ -57,7 +57,9 @@ impl<F: Function> Node<F> {
         if let Some(key) = self.server_index.get(&matched).copied() {
             return self.on_repeated_request(now, key, &request);
         }
-        if let Some(refusal) = self.refusal(&request, waited) {
+        let limit = Duration::from_millis(self.setup.config.shed_after_milliseconds.into());
+        let is_queue_standing = self.overload.on_request(now, waited, limit);
+        if let Some(refusal) = self.refusal(&request, is_queue_standing) {
             return self.refuse(flow, &request, refusal);
         }
         let way_back = via::way_back(&request, &flow);
@@ -95,10 +97,9 @@ impl<F: Function> Node<F> {
     }
 
     /// Why a new request is not taken: status, reason, counter word, Retry-After in seconds.
-    fn refusal(&self, request: &Message, waited: Duration) -> Option<Refusal> {
+    fn refusal(&self, request: &Message, is_queue_standing: bool) -> Option<Refusal> {
         let is_new = request.to().is_none_or(|to| to.tag().is_none());
-        let shed_after = Duration::from_millis(self.setup.config.shed_after_milliseconds.into());
-        let is_overloaded = self.servers.len() >= TRANSACTIONS_MAX || (is_new && waited > shed_after);
+        let is_overloaded = self.servers.len() >= TRANSACTIONS_MAX || (is_new && is_queue_standing);
         if is_overloaded || self.is_stopping() {
             let retry_after_seconds = Some(spread_seconds(request.call_id(), self.is_stopping()));
             return Some(Refusal {

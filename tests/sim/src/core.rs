@@ -234,7 +234,7 @@ fn config(kind: FunctionKind) -> Config {
         }),
         timers: SipTimers::default(),
         datagram_bytes_max: 65_000,
-        shed_after_milliseconds: 500,
+        shed_after_milliseconds: 250,
         admin_socket: "/nowhere".into(),
         state_directory: None,
         function,

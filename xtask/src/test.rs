@@ -41,6 +41,7 @@ pub fn lint(root: &Path) -> Result<()> {
 fn lint_steps(steps: &mut Steps<'_>) {
     steps.run("format", "cargo fmt --all --check");
     steps.run("lints", "cargo clippy --quiet --workspace --all-targets -- -D warnings");
+    steps.run("licences", "cargo run --quiet -p xtask -- licences");
 }
 
 fn simulation_steps(steps: &mut Steps<'_>) {

@@ -93,6 +93,11 @@ fn try_main<M: Machine>(
     kind: FunctionKind,
     build: impl FnOnce(&Setup) -> Result<Built<M>, Failure>,
 ) -> Result<ExitCode, Failure> {
+    // Whoever starts us may have blocked signals for itself (a shell, a supervisor), and a child inherits that: SIGTERM would
+    // never arrive. Threads that are started later inherit from this one.
+    nix::sys::signal::SigSet::empty()
+        .thread_set_mask()
+        .map_err(|error| Failure::system(format!("signals cannot be let in: {error}")))?;
     let arguments = match Arguments::read(kind, std::env::args().skip(1))? {
         Asked::Run(arguments) => arguments,
         Asked::Print(text) => {

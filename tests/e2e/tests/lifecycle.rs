@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use e2e::{Core, Kind, Phones, Subscriber, is_running, subscribers};
+use e2e::{Core, Kind, Phones, Subscriber, is_running, signal, subscribers, wait_until};
+use rustix::process::Signal;
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -158,4 +159,23 @@ fn purge_removes_the_data_too() {
     core.up().succeeded();
     core.run(&["subscriber", "list"]).succeeded();
     core.run(&["subscriber", "show", "gone0@ims.example"]).failed().says("there is no subscriber");
+}
+
+#[test]
+fn a_function_stops_when_it_is_told_to_also_when_its_starter_had_blocked_the_signal() {
+    let core = Core::new(6);
+    let file = core.resource();
+    let up = core.command(&["up", "-f", &file.display().to_string()]);
+    // coreutils' env: `up`, the controller and the functions inherit what is blocked here.
+    let is_up = std::process::Command::new("env")
+        .arg("--block-signal=TERM")
+        .arg(up.get_program())
+        .args(up.get_args())
+        .status()
+        .expect("env is there");
+    assert!(is_up.success());
+    let told = core.pids()["pcscf"];
+    signal(told, Signal::TERM);
+    assert!(wait_until(PATIENCE, || core.successor("pcscf", told).is_some()), "SIGTERM did not reach it");
+    core.run(&["status"]).succeeded().says("exited with code 0");
 }

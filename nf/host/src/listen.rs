@@ -7,13 +7,15 @@ use std::os::fd::OwnedFd;
 use node::config::Config;
 use node::wire::Transport;
 use socket2::{Domain, Protocol, Socket, Type};
-use tokio::net::{TcpListener, UdpSocket};
+use tokio::io::Interest;
+use tokio::io::unix::AsyncFd;
+use tokio::net::TcpListener;
 
 /// All sockets of a process, bound.
 #[derive(Default)]
 pub struct Bound {
     /// SIP over UDP.
-    pub udp: Vec<(SocketAddr, UdpSocket)>,
+    pub udp: Vec<(SocketAddr, Datagrams)>,
     /// SIP over TCP.
     pub tcp: Vec<(SocketAddr, TcpListener)>,
     /// Diameter.
@@ -52,8 +54,12 @@ pub fn bind(config: &Config) -> Result<Bound, ListenError> {
     Ok(bound)
 }
 
+/// A UDP socket that the event loop is told of only when there is something to read. A datagram that cannot be sent is lost
+/// anyway, and who waits to write is woken each time a receiver has taken one of our datagrams: twice as often as needed.
+pub type Datagrams = AsyncFd<std::net::UdpSocket>;
+
 /// Binds a UDP socket; gives back the address it has.
-pub fn udp(address: SocketAddr) -> Result<(SocketAddr, UdpSocket), ListenError> {
+pub fn udp(address: SocketAddr) -> Result<(SocketAddr, Datagrams), ListenError> {
     let attempt = || {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
@@ -64,8 +70,14 @@ pub fn udp(address: SocketAddr) -> Result<(SocketAddr, UdpSocket), ListenError> 
         let _ = socket.set_send_buffer_size(SEND_BUFFER_BYTES);
         // No SO_REUSEADDR: two processes on one UDP port would share the messages by chance.
         socket.bind(&address.into())?;
-        let socket = UdpSocket::from_std(into_nonblocking(socket)?.into())?;
-        Ok((socket.local_addr()?, socket))
+        let socket = std::net::UdpSocket::from(into_nonblocking(socket)?);
+        let local = socket.local_addr()?;
+        #[expect(
+            deprecated,
+            reason = "its successor is unsafe for types that may lend another descriptor; UdpSocket never does"
+        )]
+        let socket = Datagrams::with_interest(socket, Interest::READABLE)?;
+        Ok((local, socket))
     };
     attempt().map_err(|error| explain(address, "udp", &error))
 }

@@ -18,7 +18,9 @@ use std::task::{Context, Poll};
 use bytes::Bytes;
 use clock::Instant;
 use node::wire::{Destination, Flow, Transport};
-use tokio::net::UdpSocket;
+use tokio::io::Interest;
+
+use crate::listen::Datagrams;
 
 /// A datagram that waits to be handled.
 pub struct Datagram {
@@ -32,7 +34,7 @@ pub struct Datagram {
 
 /// The sockets and the queue.
 pub struct Udp {
-    sockets: Vec<(SocketAddr, UdpSocket)>,
+    sockets: Vec<(SocketAddr, Datagrams)>,
     queue: VecDeque<Datagram>,
     queue_bytes: usize,
     scratch: Vec<u8>,
@@ -51,7 +53,7 @@ const DATAGRAM_BYTES_MAX: usize = 65_535;
 
 impl Udp {
     /// Takes bound sockets, in the order of the configuration.
-    pub fn new(sockets: Vec<(SocketAddr, UdpSocket)>) -> Udp {
+    pub fn new(sockets: Vec<(SocketAddr, Datagrams)>) -> Udp {
         Udp {
             sockets,
             queue: VecDeque::new(),
@@ -68,7 +70,8 @@ impl Udp {
         }
         let mut ready = Poll::Pending;
         for (_, socket) in &self.sockets {
-            if socket.poll_recv_ready(cx).is_ready() {
+            // The guard is let go of with the readiness kept: `fill` takes it away.
+            if socket.poll_read_ready(cx).is_ready() {
                 ready = Poll::Ready(());
             }
         }
@@ -82,7 +85,7 @@ impl Udp {
                 if self.queue.len() >= QUEUE_MAX || self.queue_bytes >= QUEUE_BYTES_MAX {
                     return;
                 }
-                match socket.try_recv_from(&mut self.scratch) {
+                match socket.try_io(Interest::READABLE, |socket| socket.recv_from(&mut self.scratch)) {
                     Ok((count, remote)) => {
                         let bytes = &self.scratch[..count];
                         if is_keep_alive(bytes) {
@@ -113,7 +116,7 @@ impl Udp {
     pub fn send(&mut self, destination: &Destination, bytes: &[u8]) -> bool {
         let Some(socket) = self.socket_for(destination) else { return false };
         for _ in 0..2 {
-            match socket.try_send_to(bytes, destination.remote) {
+            match socket.get_ref().send_to(bytes, destination.remote) {
                 Ok(_) => return true,
                 // The send buffer is full: a datagram lost, as UDP may. Repetitions repair it.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
@@ -133,7 +136,7 @@ impl Udp {
         std::mem::take(&mut self.dropped)
     }
 
-    fn socket_for(&self, destination: &Destination) -> Option<&UdpSocket> {
+    fn socket_for(&self, destination: &Destination) -> Option<&Datagrams> {
         let wanted = self.sockets.iter().find(|(local, _)| Some(*local) == destination.local);
         let fitting = |address: &SocketAddr| address.is_ipv4() == destination.remote.is_ipv4();
         wanted

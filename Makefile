@@ -3,7 +3,7 @@ SHELL := /bin/bash
 export PATH := $(HOME)/.cargo/bin:$(PATH)
 TARGET_DIRECTORY := $(or $(CARGO_TARGET_DIR),target)
 MUSL := x86_64-unknown-linux-musl
-EVERTONE := $(TARGET_DIRECTORY)/nf/evertone
+EVERTONE := $(TARGET_DIRECTORY)/release/evertone
 export EVERTONE_BINARIES := $(abspath $(TARGET_DIRECTORY)/$(MUSL)/nf)
 
 .PHONY: up down status test test-quick bench lint build setup setup-test fuzz interop
@@ -19,7 +19,7 @@ status:
 
 build: setup ## static network functions and the `evertone` command
 	@cargo build --quiet --profile nf --target $(MUSL) -p host --bins
-	@cargo build --quiet --profile nf -p controller
+	@cargo build --quiet --release -p controller
 
 test: setup-test ## everything that CI runs
 	@cargo run --quiet -p xtask -- test

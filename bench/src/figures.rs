@@ -177,7 +177,7 @@ impl Measure<'_> {
             .context("cannot run make")?;
         anyhow::ensure!(status.success(), "make build failed");
         let programs = crate::core::Programs {
-            evertone: directory.path().join("nf/evertone"),
+            evertone: directory.path().join("release/evertone"),
             functions: directory.path().join("x86_64-unknown-linux-musl/nf"),
         };
         let core = Core::start(&programs)?;

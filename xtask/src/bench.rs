@@ -15,13 +15,13 @@ pub fn run(root: &Path, arguments: &[String]) -> Result<()> {
         "static functions",
         "cargo build --quiet --profile nf --target x86_64-unknown-linux-musl -p host --bins",
     );
-    steps.run("evertone and bench", "cargo build --quiet --profile nf -p controller -p bench");
+    steps.run("evertone and bench", "cargo build --quiet --release -p controller -p bench");
     if arguments.is_empty() {
         steps.run("messages", "cargo bench --quiet -p sip");
     }
     let functions = root.join(&target).join("x86_64-unknown-linux-musl/nf");
     let functions = functions.to_string_lossy();
-    let command = format!("{target}/nf/bench figures {}", arguments.join(" "));
+    let command = format!("{target}/release/bench figures {}", arguments.join(" "));
     steps.run_with("core", command.trim_end(), &[("EVERTONE_BINARIES", &functions)]);
     steps.finish()
 }

@@ -24,7 +24,7 @@ pub fn run(root: &Path) -> Result<()> {
         "static functions",
         "cargo build --quiet --profile nf --target x86_64-unknown-linux-musl -p host --bins",
     );
-    steps.run("evertone command", "cargo build --quiet --profile nf -p controller");
+    steps.run("evertone command", "cargo build --quiet --release -p controller");
     // Both start cores of their own, and what they time must not compete with itself.
     steps.run("the operator's view", "cargo test --quiet --no-fail-fast -p e2e -- --test-threads=1");
     steps.run("real phones and peers", "cargo test --quiet --no-fail-fast -p interop -- --test-threads=1");

@@ -36,7 +36,7 @@ impl Binaries {
         let is_debug = std::env::var("EVERTONE_INTEROP_PROFILE").is_ok_and(|profile| profile == "debug");
         let (evertone, functions) = match is_debug {
             true => (target.join("debug/evertone"), target.join("debug")),
-            false => (target.join("nf/evertone"), target.join("x86_64-unknown-linux-musl/nf")),
+            false => (target.join("release/evertone"), target.join("x86_64-unknown-linux-musl/nf")),
         };
         let functions = match std::env::var_os("EVERTONE_BINARIES") {
             Some(folder) if !is_debug => PathBuf::from(folder),

@@ -1,5 +1,5 @@
-//! Kamailio 5.6 as I-CSCF and S-CSCF on our HSS: what it asks over Cx our HSS answers so that phones register by AKA. Its
-//! places are a folder of the test and a mount namespace with a hosts file of its own, in which it finds the HSS.
+//! Kamailio 5.6 as I-CSCF and S-CSCF on our HSS: what it asks over Cx our HSS answers so that phones register by AKA and are
+//! called. Its places are a folder of the test and a mount namespace with a hosts file of its own, in which it finds the HSS.
 
 use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -101,7 +101,7 @@ fn start(function: &str, address: Ipv4Addr, folder: &Path) -> Result<Process> {
 }
 
 #[test]
-fn phones_register_by_aka_at_kamailio_on_our_hss() -> Result<()> {
+fn phones_register_by_aka_and_are_called_at_kamailio_on_our_hss() -> Result<()> {
     if !is_possible() {
         return Ok(());
     }
@@ -147,6 +147,15 @@ fn phones_register_by_aka_at_kamailio_on_our_hss() -> Result<()> {
     register.edited(challenge, &patient).edited(supported, visited).run_all().with_context(logs)?;
     let listed = core.evertone(&["subscriber", "show", "user0000@ims.example"])?;
     ensure!(listed.contains("  registered"), "the HSS knows that the user is registered:\n{listed}");
+
+    // For each, its I-CSCF asks our HSS by LIR which S-CSCF has the callee; the Path leads to the phones.
+    let (callees, caller) = (&subscribers[..20], SocketAddr::from((core.device(3), 5060)));
+    for procedure in ["message", "call"] {
+        let answering = Sipp::new(&format!("{procedure}_uas"), entry, phones).at(20, 20.0).start()?;
+        let asking = Sipp::new(&format!("{procedure}_uac"), entry, caller);
+        asking.with(to_sipp(callees, callees)).at(20, 20.0).run_all().with_context(logs)?;
+        answering.wait()?.expect_all(20).with_context(logs)?;
+    }
     drop(running);
     core.finish()
 }

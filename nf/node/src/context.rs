@@ -54,7 +54,7 @@ impl Context {
 }
 
 /// Lower is better (RFC 3261 §16.7 step 6): 6xx, then the lowest class; within 4xx those that tell the caller what to
-/// change. 408 and 503 last in their classes: they say least.
+/// change. 408, 430, 480 and 503 last in their classes: that one device is not there says least about a call that another answered.
 fn rank(status: u16) -> u32 {
     let class = match status / 100 {
         6 => 0,
@@ -62,7 +62,7 @@ fn rank(status: u16) -> u32 {
     };
     let within = match status {
         401 | 407 | 415 | 420 | 484 => 0,
-        408 | 503 => 2,
+        408 | 430 | 480 | 503 => 2,
         _ => 1,
     };
     class * 10 + within
@@ -77,5 +77,12 @@ mod tests {
         let mut statuses = [503, 404, 500, 401, 603, 408, 302];
         statuses.sort_by_key(|status| rank(*status));
         assert_eq!(statuses, [603, 302, 401, 404, 408, 500, 503]);
+    }
+
+    #[test]
+    fn a_device_that_is_gone_does_not_hide_the_answer_of_one_that_is_there() {
+        for gone in [408, 430, 480] {
+            assert!(rank(486) < rank(gone), "{gone}");
+        }
     }
 }

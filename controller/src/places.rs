@@ -2,7 +2,7 @@
 
 use std::ffi::OsString;
 use std::os::unix::fs::MetadataExt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
 use plan::names::{self, Places};
@@ -39,28 +39,46 @@ impl Surroundings {
         }
     }
 
-    /// The rule.
+    /// The rule. One directory has one name, however it was spelled: two names would be two controllers on one core's data.
     pub fn places(&self) -> Result<Places> {
-        let state_directory = match &self.state_directory {
-            Some(chosen) => std::path::absolute(chosen).context("the state directory is not a path")?,
-            None if self.is_root => PathBuf::from("/var/lib/evertone"),
-            None => self
-                .state_home
-                .as_ref()
-                .context("neither HOME nor XDG_STATE_HOME is set: name a directory with --state-directory")?
-                .join("evertone"),
+        let default = match self.is_root {
+            true => Some(PathBuf::from("/var/lib/evertone")),
+            false => self.state_home.as_ref().map(|home| home.join("evertone")),
         };
+        let default = default.map(|default| one_name(&default)).transpose()?;
+        let chosen = self.state_directory.as_ref().map(|chosen| one_name(chosen)).transpose()?;
+        let is_default = chosen.is_none() || chosen == default;
+        let state_directory = chosen
+            .or(default)
+            .context("neither HOME nor XDG_STATE_HOME is set: name a directory with --state-directory")?;
         let (base, name) = match (self.is_root, &self.runtime) {
             (true, _) => (PathBuf::from("/run"), "evertone".to_owned()),
             (false, Some(runtime)) => (runtime.clone(), "evertone".to_owned()),
             (false, None) => (PathBuf::from("/tmp"), format!("evertone-{}", self.user)),
         };
-        let run_directory = match self.state_directory {
-            Some(_) => names::run_directory(&base, &state_directory),
-            None => base.join(name),
+        let run_directory = match is_default {
+            true => base.join(name),
+            false => names::run_directory(&base, &state_directory),
         };
         Ok(Places { state_directory, run_directory })
     }
+}
+
+/// The one name of a directory that need not be there yet: absolute, without links, `..` and a `/` at its end.
+fn one_name(path: &Path) -> Result<PathBuf> {
+    let absolute = std::path::absolute(path).context("the state directory is not a path")?;
+    let mut name = PathBuf::new();
+    for part in absolute.components() {
+        match part {
+            // Links before it are resolved already, so this is what the kernel would do.
+            Component::ParentDir => drop(name.pop()),
+            part => name.push(part),
+        }
+        if let Ok(real) = name.canonicalize() {
+            name = real;
+        }
+    }
+    Ok(name)
 }
 
 /// Makes the two directories, the owner's alone.
@@ -136,6 +154,25 @@ mod tests {
             chosen.places().expect("there is a place").run_directory
         };
         assert_ne!(run("/a"), run("/b"));
+        assert_eq!(run("/var/lib/evertone"), Path::new("/run/evertone"), "the default, chosen");
         assert!(run("/a").starts_with("/run"));
+    }
+
+    #[test]
+    fn one_directory_has_one_name_however_it_is_spelled() {
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let real = directory.path().canonicalize().expect("it is there");
+        std::os::unix::fs::symlink(real.join("state"), real.join("link")).expect("it is writable");
+        std::fs::create_dir(real.join("other")).expect("it is writable");
+        for exists in [false, true] {
+            if exists {
+                std::fs::create_dir(real.join("state")).expect("it is writable");
+            }
+            for spelling in ["state", "state/", "./state", "other/../state", "state//."] {
+                assert_eq!(one_name(&real.join(spelling)).expect("a path"), real.join("state"), "{spelling}");
+            }
+        }
+        assert_eq!(one_name(&real.join("link")).expect("a path"), real.join("state"));
+        assert_eq!(one_name(&real.join("link/x")).expect("a path"), real.join("state/x"));
     }
 }

@@ -118,7 +118,9 @@ impl Core {
             true => PathBuf::from("/run"),
             false => runtime.map_or_else(|| PathBuf::from("/tmp"), PathBuf::from),
         };
-        names::run_directory(&base, &self.state_directory())
+        let state = self.state_directory();
+        // One directory has one name; before the first `up` it is not there yet.
+        names::run_directory(&base, &state.canonicalize().unwrap_or(state))
     }
 
     /// Where phones send to.

@@ -54,6 +54,17 @@ fn a_core_comes_up_serves_says_where_and_twice_up_is_harmless() {
     let status = core.run(&["status"]).succeeded();
     println!("{}", status.out);
     status.says("all functions serve");
+    // As TAB completion spells it.
+    let other_spelling = format!("{}/", core.state_directory().display());
+    let status = core.command(&[]).get_program().to_owned();
+    let status = std::process::Command::new(status)
+        .args(["--state-directory", &other_spelling, "status"])
+        .output()
+        .expect("the program runs");
+    assert!(
+        String::from_utf8_lossy(&status.stdout).contains("all functions serve"),
+        "the same core: {status:?}"
+    );
 }
 
 #[test]

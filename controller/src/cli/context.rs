@@ -56,7 +56,11 @@ impl Context {
         let typed = std::env::args().next().unwrap_or_default();
         let program = if typed.is_empty() { "evertone" } else { &typed };
         match &self.chosen {
-            Some(chosen) if std::env::var_os("EVERTONE_STATE_DIRECTORY").is_none() => {
+            // The next call finds it by the variable only when that is where it was chosen.
+            Some(chosen)
+                if std::env::var_os("EVERTONE_STATE_DIRECTORY")
+                    .is_none_or(|set| set != *chosen.as_os_str()) =>
+            {
                 format!("{program} --state-directory {}", chosen.display())
             }
             _ => program.to_owned(),

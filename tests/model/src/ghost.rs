@@ -1,0 +1,189 @@
+//! The judge outside: it remembers which records each epoch's log has and which were emitted, and says what must never be.
+//!
+//! Emission is eager: whatever may be emitted counts as emitted at once. That only adds to what must not be lost.
+
+use std::fmt;
+
+use resilience::permission::{Became, Epoch, Instance, InstanceId, Role};
+use serde::{Deserialize, Serialize};
+
+use crate::world::{Before, Going, Host, World, index};
+
+/// What an observer outside remembers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Ghost {
+    /// By epoch: who held it and what its log has. A record is known by the epoch that made it, at its place.
+    pub epochs: Vec<EpochLog>,
+    /// By place: which record was emitted.
+    pub emitted: Vec<u8>,
+    /// A clock stood still some time: two leases can seem to hold at once, and only records count.
+    pub clock_was_stopped: bool,
+}
+
+/// The log of one epoch.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct EpochLog {
+    /// Which epoch.
+    pub epoch: u8,
+    /// Who holds it, and in which life.
+    pub holder: (u8, u8),
+    /// By place: the epoch that made the record.
+    pub log: Vec<u8>,
+}
+
+/// What must never be.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Violation {
+    /// Two instances may emit at one instant.
+    TwoLeases(Epoch, Epoch),
+    /// Two lives held one epoch.
+    TwoHolders(Epoch),
+    /// A record that was emitted is not in the log of a later holder.
+    RecordLost { place: usize, made_in: u8, holder: Epoch },
+    /// Two different records were emitted for one place.
+    RecordsDiffer { place: usize, one: u8, other: u8 },
+    /// An epoch was granted that is not above all others.
+    EpochFell(Epoch),
+    /// Somebody was granted who was not in the witness's set.
+    GrantedOutsideSet(Epoch),
+    /// With faults ended, nobody came to hold.
+    NobodyHolds,
+    /// With faults ended, the pair did not come to be protected.
+    NotProtected,
+}
+
+impl fmt::Display for Violation {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Violation::TwoLeases(one, two) => {
+                write!(f, "both may emit: X1 under epoch {}, X2 under epoch {}", one.0, two.0)
+            }
+            Violation::TwoHolders(epoch) => write!(f, "two lives hold epoch {}", epoch.0),
+            Violation::RecordLost { place, made_in, holder } => write!(
+                f,
+                "record {} of epoch {made_in} was emitted, and the holder of epoch {} does not have it",
+                place + 1,
+                holder.0
+            ),
+            Violation::RecordsDiffer { place, one, other } => {
+                write!(f, "two different records {} were emitted, of epochs {one} and {other}", place + 1)
+            }
+            Violation::EpochFell(epoch) => write!(f, "epoch {} is held after a higher one", epoch.0),
+            Violation::GrantedOutsideSet(epoch) => {
+                write!(f, "epoch {} was granted to who is not in the set", epoch.0)
+            }
+            Violation::NobodyHolds => write!(f, "faults ended, and nobody comes to hold"),
+            Violation::NotProtected => write!(f, "faults ended, and the pair is not protected again"),
+        }
+    }
+}
+
+impl Ghost {
+    /// Looks at the world after a step.
+    ///
+    /// # Errors
+    /// What is wrong.
+    pub fn judge(&mut self, before: &Before, world: &World, became: &[(Host, Became)]) -> Result<(), Violation> {
+        for (host, what) in became {
+            match (*host, *what) {
+                (Host::Instance(id), Became::Holder(epoch)) => {
+                    let is_lossy =
+                        became.iter().any(|(_, what)| matches!(what, Became::Lossy(lossy) if *lossy == epoch));
+                    self.on_holder(before, world, id, epoch, is_lossy)?;
+                }
+                (Host::Witness(number), Became::Granted(epoch, member)) => {
+                    let record = before.records.get(usize::from(number)).copied().flatten();
+                    let was_in = record.is_some_and(|record| record.in_sync.names(member));
+                    if !was_in && world.rules.in_sync_only {
+                        return Err(Violation::GrantedOutsideSet(epoch));
+                    }
+                }
+                _ => {}
+            }
+        }
+        self.on_emissions(world)
+    }
+
+    fn on_holder(
+        &mut self,
+        before: &Before,
+        world: &World,
+        id: InstanceId,
+        epoch: Epoch,
+        is_lossy: bool,
+    ) -> Result<(), Violation> {
+        if self.epochs.iter().any(|other| u64::from(other.epoch) == epoch.0) {
+            return Err(Violation::TwoHolders(epoch));
+        }
+        if self.epochs.iter().any(|other| u64::from(other.epoch) > epoch.0) {
+            return Err(Violation::EpochFell(epoch));
+        }
+        let log = self.log_of(before.held[index(id)]);
+        if is_lossy {
+            self.emitted = log.clone();
+        }
+        let lost = self.emitted.iter().enumerate().find(|(place, made_in)| log.get(*place) != Some(made_in));
+        if let Some((place, &made_in)) = lost {
+            return Err(Violation::RecordLost { place, made_in, holder: epoch });
+        }
+        let holder = (index(id) as u8, world.instance(id).starts);
+        self.epochs.push(EpochLog { epoch: epoch.0 as u8, holder, log });
+        Ok(())
+    }
+
+    fn on_emissions(&mut self, world: &World) -> Result<(), Violation> {
+        let mut leases: [Option<Epoch>; 2] = [None, None];
+        for id in InstanceId::BOTH {
+            let machine = world.instance(id);
+            let Some(process) = &machine.process else { continue };
+            if !matches!(process.role(), Role::Holder(_) | Role::HandingOver(_)) {
+                continue;
+            }
+            self.follow_commits(process);
+            if machine.going == Going::Running && process.may_emit(machine.now) {
+                leases[index(id)] = Some(process.epoch());
+                self.emit(process)?;
+            }
+        }
+        match leases {
+            [Some(one), Some(two)] if !self.clock_was_stopped => Err(Violation::TwoLeases(one, two)),
+            _ => Ok(()),
+        }
+    }
+
+    /// A holder's log grows by records of its epoch.
+    fn follow_commits(&mut self, process: &Instance) {
+        let epoch = process.epoch().0;
+        let position = process.held().map_or(0, |held| held.position.0) as usize;
+        if let Some(known) = self.epochs.iter_mut().find(|known| u64::from(known.epoch) == epoch) {
+            while known.log.len() < position {
+                known.log.push(known.epoch);
+            }
+        }
+    }
+
+    fn emit(&mut self, process: &Instance) -> Result<(), Violation> {
+        let epoch = process.epoch();
+        let log = self.log_of(Some((epoch, process.committed().0)));
+        for (place, &made_in) in log.iter().enumerate() {
+            match self.emitted.get(place) {
+                Some(&other) if other != made_in => {
+                    return Err(Violation::RecordsDiffer { place, one: other, other: made_in });
+                }
+                Some(_) => {}
+                None => self.emitted.push(made_in),
+            }
+            let later = self.epochs.iter().find(|later| u64::from(later.epoch) > epoch.0 && later.log.get(place) != Some(&made_in));
+            if let Some(later) = later {
+                return Err(Violation::RecordLost { place, made_in, holder: Epoch(later.epoch.into()) });
+            }
+        }
+        Ok(())
+    }
+
+    fn log_of(&self, held: Option<(Epoch, u64)>) -> Vec<u8> {
+        let Some((epoch, position)) = held else { return Vec::new() };
+        let known = self.epochs.iter().find(|known| u64::from(known.epoch) == epoch.0);
+        known.map(|known| known.log.iter().copied().take(position as usize).collect()).unwrap_or_default()
+    }
+}

@@ -25,11 +25,13 @@ pub struct Limits {
     pub memory_max: usize,
     /// From one world in so many, faults end and the pair must come back; 0 for none.
     pub fair_every: u64,
+    /// Tells each depth on standard error.
+    pub tells_progress: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { states_max: 200_000_000, depth_max: usize::MAX, memory_max: 5 << 30, fair_every: 0 }
+        Limits { states_max: 200_000_000, depth_max: usize::MAX, memory_max: 5 << 30, fair_every: 0, tells_progress: false }
     }
 }
 
@@ -123,6 +125,10 @@ pub fn explore(start: &World, limits: Limits) -> Explored {
     while !frontier.chunks.is_empty() {
         if depth == limits.depth_max {
             return end(seen.len(), depth, calmed, Verdict::UpTo(depth));
+        }
+        if limits.tells_progress {
+            let (states, memory) = (seen.len(), frontier.bytes >> 20);
+            eprintln!("depth {depth}: {states} worlds, {memory} MiB to explore, {:.1?}", began.elapsed());
         }
         let mut next = Frontier::default();
         while let Some(chunk) = frontier.chunks.pop_front() {

@@ -1,6 +1,6 @@
 //! What comes when faults end: messages arrive, in order, within the tick; processes go on. Then the pair must come back.
 
-use resilience::permission::{Body, InstanceId, Party, Role};
+use resilience::permission::{Body, Change, InstanceId, Membership, Party, Role};
 
 use crate::ghost::Violation;
 use crate::world::{Flight, Going, Host, Step, World};
@@ -105,30 +105,122 @@ impl World {
                 machine.process.as_ref().is_some_and(|process| !matches!(process.role(), Role::Joining { .. }))
             });
         };
+        // A holder that died while it had the standby removed takes the pair with it: two failures, S2-Q12.
+        let is_holder_dead = record.holder.is_none_or(|holder| {
+            let process = self.instance(holder.instance).process.as_ref();
+            process.is_none_or(|process| process.member() != holder)
+        });
+        let removes = |flight: &Flight| {
+            matches!(flight.message.body, Body::Change { change: Change::Remove, .. })
+        };
+        if is_holder_dead && self.flights.iter().any(removes) {
+            return false;
+        }
+        // So does a standby that died while it asked: the witness will grant to the dead.
+        let asks_no_more = |flight: &Flight| {
+            let Party::Instance(id) = flight.from else { return false };
+            let process = self.instance(id).process.as_ref();
+            let lives = process.is_some_and(|process| Some(process.member().incarnation) == flight.message.from);
+            matches!(flight.message.body, Body::Ask { .. }) && !lives
+        };
+        if self.flights.iter().any(asks_no_more) {
+            return false;
+        }
         InstanceId::BOTH.into_iter().any(|id| {
             self.instance(id).process.as_ref().is_some_and(|process| record.in_sync.names(process.member()))
         })
     }
 }
 
+/// Named trials: one cut or one death from a settled pair, then nobody does wrong any more, and X2 must come to hold.
+pub const TRIALS: &[(&str, Trial)] =
+    &[("holder-dead", Trial::Dead), ("holder-deaf", Trial::Deaf), ("holder-dumb", Trial::Dumb), ("holder-cut-off", Trial::CutOff)];
+
+/// What happens to the holder.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Trial {
+    /// It loses its memory and stays away.
+    Dead,
+    /// It hears nobody.
+    Deaf,
+    /// Nobody hears it.
+    Dumb,
+    /// Both.
+    CutOff,
+}
+
+impl Trial {
+    /// Runs it; returns how many ticks X2 took to hold.
+    ///
+    /// # Errors
+    /// When X2 never holds, or something is wrong on the way.
+    pub fn run(self, settled: &World) -> Result<u8, Violation> {
+        let one = Party::Instance(InstanceId::One);
+        let others = [Party::Instance(InstanceId::Two), Party::Witness(Membership(0))];
+        let mut cuts = Vec::new();
+        let mut world = settled.clone();
+        match self {
+            Trial::Dead => world.instances[0].process = None,
+            Trial::Deaf => cuts.extend(others.map(|other| (other, one))),
+            Trial::Dumb => cuts.extend(others.map(|other| (one, other))),
+            Trial::CutOff => cuts.extend(others.into_iter().flat_map(|other| [(one, other), (other, one)])),
+        }
+        for ticks in 1..=TICKS {
+            world = run(&world, 1, &cuts)?;
+            let two = world.instance(InstanceId::Two);
+            if two.process.as_ref().is_some_and(|process| process.may_emit(two.now)) {
+                return Ok(ticks);
+            }
+        }
+        Err(Violation::NobodyHolds)
+    }
+}
+
 /// A pair that came up by itself: X1 was declared to begin, X2 joined, nothing is under way.
 pub fn settled(blank: &World) -> World {
-    let budget = blank.budget;
-    let mut world = blank.clone();
-    world = run(&world, 1, &[]).expect("a start without faults is right");
+    let is_protected = |world: &World| {
+        world.instance(InstanceId::One).process.as_ref().is_some_and(|process| process.is_protected())
+    };
+    until(&declared(blank), is_protected)
+}
+
+/// X1 holds alone; X2 was welcomed by the witness and has nothing of the log yet.
+pub fn alone(blank: &World) -> World {
+    let mut world = until(&declared(blank), |world| {
+        let one = world.instance(InstanceId::One);
+        one.process.as_ref().is_some_and(|process| process.may_emit(one.now))
+    });
+    // What X2 had heard of the log goes with its first life.
+    world.instances[1].process = None;
+    world = world.take(Step::Restart(Host::Instance(InstanceId::Two))).world;
+    let cuts = InstanceId::BOTH.map(|id| (Party::Instance(id), Party::Instance(id.other())));
+    for _ in 0..3 {
+        world = run(&world, 1, &cuts).expect("a start without faults is right");
+        world.flights.clear();
+    }
+    world.budget = blank.budget;
+    world
+}
+
+fn declared(blank: &World) -> World {
+    let mut world = run(blank, 1, &[]).expect("a start without faults is right");
     world.budget.declarations = 1;
     let outcome = world.take(Step::Declare(InstanceId::One));
     world = outcome.world;
     world.flights.extend(outcome.sends);
+    world.budget = blank.budget;
+    world
+}
+
+fn until(world: &World, is_there: impl Fn(&World) -> bool) -> World {
+    let mut after = world.clone();
     for _ in 0..40 {
-        world = run(&world, 1, &[]).expect("a start without faults is right");
-        let is_protected =
-            world.instance(InstanceId::One).process.as_ref().is_some_and(|process| process.is_protected());
-        if is_protected && !world.flights.iter().any(|flight| matches!(flight.message.body, Body::Change { .. })) {
+        if is_there(&after) {
             break;
         }
+        after = run(&after, 1, &[]).expect("a start without faults is right");
     }
-    world.flights.clear();
-    world.budget = budget;
-    world
+    after.flights.clear();
+    after.budget = world.budget;
+    after
 }

@@ -46,6 +46,10 @@ pub enum Violation {
     EpochFell(Epoch),
     /// Somebody was granted who was not in the witness's set.
     GrantedOutsideSet(Epoch),
+    /// A hand-over was released before the standby had everything.
+    ReleasedTooEarly,
+    /// A lossy start lost a record that the other living instance has.
+    NeedlesslyLossy { place: usize, holder: Epoch },
     /// With faults ended, nobody came to hold.
     NobodyHolds,
     /// With faults ended, the pair did not come to be protected.
@@ -72,6 +76,15 @@ impl fmt::Display for Violation {
             Violation::GrantedOutsideSet(epoch) => {
                 write!(f, "epoch {} was granted to who is not in the set", epoch.0)
             }
+            Violation::ReleasedTooEarly => {
+                write!(f, "the epoch is released and the standby lacks a record of it")
+            }
+            Violation::NeedlesslyLossy { place, holder } => write!(
+                f,
+                "the lossy start of epoch {} lost record {}, which the other instance still has",
+                holder.0,
+                place + 1
+            ),
             Violation::NobodyHolds => write!(f, "faults ended, and nobody comes to hold"),
             Violation::NotProtected => write!(f, "faults ended, and the pair is not protected again"),
         }
@@ -101,6 +114,14 @@ impl Ghost {
                 _ => {}
             }
         }
+        for id in InstanceId::BOTH {
+            let (mine, others) = (before.held[index(id)], world.instance(id.other()));
+            let theirs = others.process.as_ref().and_then(Instance::held);
+            let theirs = theirs.map(|held| (held.epoch, held.position.0));
+            if has_released(world, id) && !before.has_released[index(id)] && mine != theirs {
+                return Err(Violation::ReleasedTooEarly);
+            }
+        }
         self.on_emissions(world)
     }
 
@@ -120,6 +141,13 @@ impl Ghost {
         }
         let log = self.log_of(before.held[index(id)]);
         if is_lossy {
+            let theirs = world.instance(id.other()).process.as_ref().and_then(Instance::held);
+            let theirs = self.log_of(theirs.map(|held| (held.epoch, held.position.0)));
+            let has = |log: &[u8], place: usize| log.get(place) == self.emitted.get(place);
+            let needless = (0..self.emitted.len()).find(|&place| !has(&log, place) && has(&theirs, place));
+            if let Some(place) = needless {
+                return Err(Violation::NeedlesslyLossy { place, holder: epoch });
+            }
             self.emitted = log.clone();
         }
         let lost = self.emitted.iter().enumerate().find(|(place, made_in)| log.get(*place) != Some(made_in));
@@ -186,4 +214,11 @@ impl Ghost {
         let known = self.epochs.iter().find(|known| u64::from(known.epoch) == epoch.0);
         known.map(|known| known.log.iter().copied().take(position as usize).collect()).unwrap_or_default()
     }
+}
+
+/// Has this life given the epoch back that it held?
+pub fn has_released(world: &World, id: InstanceId) -> bool {
+    world.instance(id).process.as_ref().is_some_and(|process| {
+        process.view().is_released && process.view().holder == Some(process.member())
+    })
 }

@@ -13,6 +13,7 @@
 pub mod explore;
 pub mod fair;
 pub mod ghost;
+pub mod rules;
 pub mod scenario;
 pub mod trace;
 pub mod world;

@@ -1,21 +1,145 @@
-//! `model check --scenario NAME`, `model rules`, `model list`: explores and tells.
+//! Explores what permission can come to, and tells.
+//!
+//! `model check --scenario NAME [--without RULE] [--BUDGET NUMBER]… [--in-flight N] [--depth-max N] [--states-max N] [--fair-every N]`
+//! explores one scenario, `model rules` shows what each rule is for, `model all` explores all scenarios, `model list` names scenarios and rules.
 
 use std::process::ExitCode;
 
+use model::fair::TRIALS;
 use model::scenario::{self, Scenario};
-use model::{Limits, Verdict, explore, trace};
-use resilience::permission::Rules;
+use model::{Explored, Limits, Verdict, explore, rules, trace};
+use resilience::permission::{Rule, Rules};
 
 fn main() -> ExitCode {
-    let name = std::env::args().nth(2).unwrap_or_default();
-    let scenario = Scenario::named(&name).unwrap_or(scenario::ALL[0]);
-    let start = scenario.start(Rules::all());
-    println!("{}", trace::stand(&start));
-    let explored = explore(&start, Limits { fair_every: 101, ..Limits::default() });
-    println!("{} states, depth {}, {:?}, calmed {}", explored.states, explored.depth, explored.took, explored.calmed);
-    match explored.verdict {
-        Verdict::Violated(violation, way) => println!("{}", trace::tell(&start, &way, &violation)),
-        other => println!("{other:?}"),
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (verb, flags) = match arguments.split_first() {
+        Some((verb, flags)) => (verb.as_str(), flags),
+        None => ("", &[][..]),
+    };
+    let done = match verb {
+        "check" => check(flags),
+        "rules" => limits(flags).map(|limits| tell_rules(limits, flags)),
+        "all" => limits(flags).map(check_all),
+        "list" => {
+            list();
+            Ok(true)
+        }
+        _ => Err("say check, rules, all or list".to_owned()),
+    };
+    match done {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(why) => {
+            eprintln!("model: {why}");
+            ExitCode::from(2)
+        }
     }
-    ExitCode::SUCCESS
+}
+
+fn check(flags: &[String]) -> Result<bool, String> {
+    let name = value(flags, "--scenario").ok_or("--scenario is missing; `model list` names them")?;
+    let mut scenario = Scenario::named(name).ok_or_else(|| format!("no scenario {name}"))?;
+    for (flag, budget) in scenario.budget.named_mut() {
+        if let Some(number) = number(flags, flag)? {
+            *budget = number as u8;
+        }
+    }
+    if let Some(number) = number(flags, "--in-flight")? {
+        scenario.flights_max = number as u8;
+    }
+    let mut held = Rules::all();
+    for rule in values(flags, "--without") {
+        held = held.without(rule_named(rule)?);
+    }
+    let limits = Limits { tells_progress: true, ..limits(flags)? };
+    let start = scenario.begin(held);
+    let explored = explore(&start, limits);
+    println!("{}: {}", scenario.name, summary(&explored));
+    if let Verdict::Violated(violation, way) = &explored.verdict {
+        print!("{}", trace::tell(&start, way, violation));
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+fn check_all(limits: Limits) -> bool {
+    let mut is_right = true;
+    for scenario in scenario::ALL {
+        let start = scenario.begin(Rules::all());
+        let explored = explore(&start, limits);
+        println!("| `{}` | {} | {} |", scenario.name, scenario.about, summary(&explored));
+        if let Verdict::Violated(violation, way) = &explored.verdict {
+            print!("{}", trace::tell(&start, way, violation));
+            is_right = false;
+        }
+    }
+    is_right
+}
+
+fn tell_rules(limits: Limits, flags: &[String]) -> bool {
+    let wanted: Vec<&str> = values(flags, "--only").collect();
+    for &rule in Rule::ALL {
+        if !wanted.is_empty() && !wanted.contains(&rule.name()) {
+            continue;
+        }
+        println!("{} ({}): {}", rule.name(), rule.clause(), rule.words());
+        let shown = rules::show(rule, limits);
+        match shown.found {
+            Some(found) => println!("{found}"),
+            None => println!("  no counterexample; tried: {}", shown.tried.join("; ")),
+        }
+    }
+    true
+}
+
+fn list() {
+    for scenario in scenario::ALL {
+        println!("{:16} {}", scenario.name, scenario.about);
+    }
+    for (name, _) in TRIALS {
+        println!("{name:16} (trial: X2 must come to hold)");
+    }
+    for rule in Rule::ALL {
+        println!("{:24} {:14} {}", rule.name(), rule.clause(), rule.words());
+    }
+}
+
+fn summary(explored: &Explored) -> String {
+    let verdict = match &explored.verdict {
+        Verdict::Complete => "all explored, nothing wrong".to_owned(),
+        Verdict::UpTo(depth) => format!("nothing wrong up to depth {depth}"),
+        Verdict::Violated(violation, way) => format!("WRONG after {} steps: {violation}", way.len()),
+    };
+    let Explored { states, depth, took, calmed, .. } = explored;
+    format!("{states} worlds, depth {depth}, {:.1} s, {calmed} calmed; {verdict}", took.as_secs_f64())
+}
+
+fn limits(flags: &[String]) -> Result<Limits, String> {
+    let mut limits = Limits::default();
+    if let Some(number) = number(flags, "--depth-max")? {
+        limits.depth_max = number;
+    }
+    if let Some(number) = number(flags, "--states-max")? {
+        limits.states_max = number;
+    }
+    if let Some(number) = number(flags, "--fair-every")? {
+        limits.fair_every = number as u64;
+    }
+    Ok(limits)
+}
+
+fn rule_named(name: &str) -> Result<Rule, String> {
+    Rule::ALL.iter().copied().find(|rule| rule.name() == name).ok_or_else(|| format!("no rule {name}"))
+}
+
+fn values<'a>(flags: &'a [String], name: &str) -> impl Iterator<Item = &'a str> {
+    flags.windows(2).filter(move |pair| pair[0] == name).map(|pair| pair[1].as_str())
+}
+
+fn value<'a>(flags: &'a [String], name: &str) -> Option<&'a str> {
+    values(flags, name).next()
+}
+
+fn number(flags: &[String], name: &str) -> Result<Option<usize>, String> {
+    value(flags, name).map(|text| text.parse().map_err(|_| format!("{name} {text}: not a number"))).transpose()
 }

@@ -7,11 +7,11 @@
 use clock::{Duration, Instant};
 use resilience::permission::{
     Became, Body, Durable, Epoch, Incarnation, Instance, InstanceId, LossyStart, Member, Membership, Message, Output,
-    PairId, Party, Record, Rules, Start, Timing, VERSION, Witness,
+    PairId, Party, Record, Role, Rules, Start, Timing, VERSION, Witness,
 };
 use serde::{Deserialize, Serialize};
 
-use crate::ghost::{Ghost, Violation};
+use crate::ghost::{Ghost, Violation, has_released};
 
 /// The one pair there is.
 pub const PAIR: PairId = PairId(0);
@@ -45,6 +45,26 @@ pub struct Budget {
     pub notices: u8,
     /// Lossy starts that somebody declares, rightly or not.
     pub declarations: u8,
+}
+
+impl Budget {
+    /// Each with its flag on a command line.
+    pub fn named_mut(&mut self) -> [(&'static str, &mut u8); 12] {
+        [
+            ("--ticks", &mut self.ticks),
+            ("--records", &mut self.records),
+            ("--crashes", &mut self.crashes),
+            ("--witness-crashes", &mut self.witness_crashes),
+            ("--freezes", &mut self.freezes),
+            ("--pauses", &mut self.pauses),
+            ("--drifts", &mut self.drifts),
+            ("--duplicates", &mut self.duplicates),
+            ("--replacements", &mut self.replacements),
+            ("--hand-overs", &mut self.hand_overs),
+            ("--notices", &mut self.notices),
+            ("--declarations", &mut self.declarations),
+        ]
+    }
 }
 
 /// Who stands on a machine of its own.
@@ -360,25 +380,61 @@ impl World {
         }
     }
 
-    /// Makes worlds that differ in nothing that matters equal.
+    /// Makes worlds that differ in nothing that matters equal: messages that no future can hear are dropped, the others sorted.
     pub fn normalise(&mut self) {
-        if self.rules.incarnations {
-            let instances = &self.instances;
-            self.flights.retain(|flight| {
-                let Party::Instance(id) = flight.to else { return true };
-                let starts = u32::from(instances[index(id)].starts);
-                flight.message.to.is_none_or(|to| to.0 >= starts)
-            });
+        let mut flights = std::mem::take(&mut self.flights);
+        flights.retain(|flight| !self.is_dead_letter(flight));
+        if flights.len() > 1 {
+            flights.sort_by_cached_key(|flight| postcard::to_allocvec(flight).expect("plain data is written"));
         }
-        if self.rules.membership_order {
-            // What is of an older membership than its receiver's is never heard again.
-            let memberships = self.instances.each_ref().map(|machine| machine.disk);
-            self.flights.retain(|flight| match flight.to {
-                Party::Instance(id) => flight.message.membership >= memberships[index(id)],
-                _ => true,
-            });
+        self.flights = flights;
+    }
+
+    /// Can this message never change anything again, whatever happens? Only what each rule it rests on makes sure.
+    fn is_dead_letter(&self, flight: &Flight) -> bool {
+        let Party::Instance(id) = flight.to else { return false };
+        let machine = self.instance(id);
+        let (rules, message) = (&self.rules, &flight.message);
+        if rules.membership_order && message.membership < machine.disk {
+            return true;
         }
-        self.flights.sort_by_cached_key(|flight| postcard::to_allocvec(flight).expect("plain data is written"));
+        if !(rules.incarnations && rules.epoch_order && rules.lease_from_send) {
+            return false;
+        }
+        let Some(to) = message.to else { return false };
+        let Some(process) = machine.process.as_ref().filter(|process| process.member().incarnation == to) else {
+            // It was meant for a life that is over.
+            return to.0 <= machine.starts.into();
+        };
+        let view = process.view();
+        let is_known =
+            |record: &Record| !record.is_newer_than(view) && !matches!(process.role(), Role::Joining { .. });
+        match (message.body, process.role()) {
+            (Body::Stands(record), _) => is_known(&record),
+            (Body::Granted { number, .. }, Role::Asking(asking)) => number != asking.number,
+            (Body::Granted { .. }, _) => true,
+            (Body::Refused { number, record, .. }, Role::Asking(asking)) => {
+                number != asking.number && is_known(&record)
+            }
+            (Body::Refused { record, .. }, _) => is_known(&record),
+            (
+                Body::Heard { epoch, acknowledged, stamp, held },
+                Role::Holder(holder) | Role::HandingOver(holder),
+            ) if epoch == view.epoch => {
+                let known_stamp = match flight.from {
+                    Party::Witness(_) => holder.witness_stamp,
+                    _ => holder.standby_stamp,
+                };
+                // What the standby says it holds can still make the holder feed it.
+                held.is_none()
+                    && known_stamp >= Some(stamp)
+                    && acknowledged.is_none_or(|sent| sent + LEASE <= holder.lease_end)
+            }
+            (Body::Heard { epoch, .. }, _) => epoch <= view.epoch,
+            (Body::Mirrored(held), Role::Holder(_) | Role::HandingOver(_)) => held.epoch < view.epoch,
+            (Body::Mirrored(held), _) => held.epoch <= view.epoch,
+            _ => false,
+        }
     }
 
     /// All hosts there are.
@@ -589,6 +645,7 @@ impl World {
                 let held = self.instance(id).process.as_ref().and_then(Instance::held)?;
                 Some((held.epoch, held.position.0))
             }),
+            has_released: InstanceId::BOTH.map(|id| has_released(self, id)),
             records: self
                 .witnesses
                 .iter()
@@ -602,6 +659,8 @@ impl World {
 pub struct Before {
     /// What each instance held.
     pub held: [Option<(Epoch, u64)>; 2],
+    /// Who had given its epoch back.
+    pub has_released: [bool; 2],
     /// What each witness had recorded.
     pub records: Vec<Option<Record>>,
 }

@@ -176,30 +176,51 @@ impl Trial {
     }
 }
 
-/// A pair that came up by itself: X1 was declared to begin, X2 joined, nothing is under way.
+/// A pair that came up by itself: X1 was declared to begin, X2 joined, one record was emitted, nothing is under way.
 pub fn settled(blank: &World) -> World {
-    let is_protected = |world: &World| {
+    let protected = until(&declared(blank), &[], |world| {
         world.instance(InstanceId::One).process.as_ref().is_some_and(|process| process.is_protected())
-    };
-    until(&declared(blank), is_protected)
+    });
+    let committed = commit(&protected, InstanceId::One);
+    until(&committed, &[], |world| world.ghost.emitted.len() == 1)
 }
 
-/// X1 holds alone; X2 was welcomed by the witness and has nothing of the log yet.
+/// X1 holds alone with one record; X2 was welcomed by the witness and has nothing of the log yet.
 pub fn alone(blank: &World) -> World {
-    let mut world = until(&declared(blank), |world| {
-        let one = world.instance(InstanceId::One);
-        one.process.as_ref().is_some_and(|process| process.may_emit(one.now))
-    });
+    let begun = until(&declared(blank), &[], |world| may_emit(world, InstanceId::One));
+    let mut world = commit(&begun, InstanceId::One);
     // What X2 had heard of the log goes with its first life.
     world.instances[1].process = None;
     world = world.take(Step::Restart(Host::Instance(InstanceId::Two))).world;
     let cuts = InstanceId::BOTH.map(|id| (Party::Instance(id), Party::Instance(id.other())));
-    for _ in 0..3 {
-        world = run(&world, 1, &cuts).expect("a start without faults is right");
-        world.flights.clear();
-    }
-    world.budget = blank.budget;
-    world
+    until(&world, &cuts, |world| {
+        let two = &world.instance(InstanceId::Two).process;
+        let is_welcome = two.as_ref().is_some_and(|two| !matches!(two.role(), Role::Joining { .. }));
+        is_welcome && may_emit(world, InstanceId::One)
+    })
+}
+
+/// X1 was cut off for a while: it still takes itself for the holder of epoch 1, its lease is over. X2 holds epoch 2 and emitted
+/// a second record.
+pub fn superseded(blank: &World) -> World {
+    let one = Party::Instance(InstanceId::One);
+    let others = [Party::Instance(InstanceId::Two), Party::Witness(Membership(0))];
+    let cuts: Vec<_> = others.into_iter().flat_map(|other| [(one, other), (other, one)]).collect();
+    let world = until(&settled(blank), &cuts, |world| may_emit(world, InstanceId::Two));
+    commit(&world, InstanceId::Two)
+}
+
+fn may_emit(world: &World, id: InstanceId) -> bool {
+    let machine = world.instance(id);
+    machine.process.as_ref().is_some_and(|process| process.may_emit(machine.now))
+}
+
+fn commit(world: &World, id: InstanceId) -> World {
+    let mut before = world.clone();
+    before.budget.records += 1;
+    let mut outcome = before.take(Step::Commit(id));
+    outcome.world.flights.extend(outcome.sends);
+    outcome.world
 }
 
 fn declared(blank: &World) -> World {
@@ -212,14 +233,15 @@ fn declared(blank: &World) -> World {
     world
 }
 
-fn until(world: &World, is_there: impl Fn(&World) -> bool) -> World {
+fn until(world: &World, cuts: Cuts<'_>, is_there: impl Fn(&World) -> bool) -> World {
     let mut after = world.clone();
     for _ in 0..40 {
         if is_there(&after) {
             break;
         }
-        after = run(&after, 1, &[]).expect("a start without faults is right");
+        after = run(&after, 1, cuts).expect("a start without faults is right");
     }
+    assert!(is_there(&after), "a pair without faults comes to where a scenario begins");
     after.flights.clear();
     after.budget = world.budget;
     after

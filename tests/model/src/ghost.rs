@@ -15,20 +15,54 @@ pub struct Ghost {
     /// By epoch: who held it and what its log has. A record is known by the epoch that made it, at its place.
     pub epochs: Vec<EpochLog>,
     /// By place: which record was emitted.
-    pub emitted: Vec<u8>,
+    pub emitted: Log,
     /// A clock stood still some time: two leases can seem to hold at once, and only records count.
     pub clock_was_stopped: bool,
 }
 
+/// Records by place, each known by the epoch that made it: four bits a place, so eight places and fifteen epochs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Log(u32);
+
+impl Log {
+    /// How many records it has.
+    pub const fn len(self) -> usize {
+        (u32::BITS - self.0.leading_zeros()).div_ceil(4) as usize
+    }
+
+    /// Has it none?
+    pub const fn is_empty(self) -> bool {
+        self.0 == 0
+    }
+
+    /// The record at this place.
+    pub const fn at(self, place: usize) -> Option<u8> {
+        if place < self.len() { Some((self.0 >> (4 * place) & 15) as u8) } else { None }
+    }
+
+    fn push(&mut self, epoch: u8) {
+        assert!(self.len() < 8 && (1..16).contains(&epoch), "the budgets of a scenario are small");
+        self.0 |= u32::from(epoch) << (4 * self.len());
+    }
+
+    fn first(self, count: usize) -> Log {
+        if count >= 8 { self } else { Log(self.0 & ((1 << (4 * count)) - 1)) }
+    }
+
+    fn places(self) -> impl Iterator<Item = (usize, u8)> {
+        (0..self.len()).filter_map(move |place| Some((place, self.at(place)?)))
+    }
+}
+
 /// The log of one epoch.
-#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct EpochLog {
     /// Which epoch.
     pub epoch: u8,
     /// Who holds it, and in which life.
     pub holder: (u8, u8),
     /// By place: the epoch that made the record.
-    pub log: Vec<u8>,
+    pub log: Log,
 }
 
 /// What must never be.
@@ -36,6 +70,8 @@ pub struct EpochLog {
 pub enum Violation {
     /// Two instances may emit at one instant.
     TwoLeases(Epoch, Epoch),
+    /// An instance has a lease under an epoch although a later one was held.
+    OldLease { old: Epoch, newest: Epoch },
     /// Two lives held one epoch.
     TwoHolders(Epoch),
     /// A record that was emitted is not in the log of a later holder.
@@ -61,6 +97,9 @@ impl fmt::Display for Violation {
         match self {
             Violation::TwoLeases(one, two) => {
                 write!(f, "both may emit: X1 under epoch {}, X2 under epoch {}", one.0, two.0)
+            }
+            Violation::OldLease { old, newest } => {
+                write!(f, "a lease of epoch {} is alive after epoch {} was held", old.0, newest.0)
             }
             Violation::TwoHolders(epoch) => write!(f, "two lives hold epoch {}", epoch.0),
             Violation::RecordLost { place, made_in, holder } => write!(
@@ -143,15 +182,15 @@ impl Ghost {
         if is_lossy {
             let theirs = world.instance(id.other()).process.as_ref().and_then(Instance::held);
             let theirs = self.log_of(theirs.map(|held| (held.epoch, held.position.0)));
-            let has = |log: &[u8], place: usize| log.get(place) == self.emitted.get(place);
-            let needless = (0..self.emitted.len()).find(|&place| !has(&log, place) && has(&theirs, place));
+            let has = |log: Log, place: usize| log.at(place) == self.emitted.at(place);
+            let needless = (0..self.emitted.len()).find(|&place| !has(log, place) && has(theirs, place));
             if let Some(place) = needless {
                 return Err(Violation::NeedlesslyLossy { place, holder: epoch });
             }
-            self.emitted = log.clone();
+            self.emitted = log;
         }
-        let lost = self.emitted.iter().enumerate().find(|(place, made_in)| log.get(*place) != Some(made_in));
-        if let Some((place, &made_in)) = lost {
+        let lost = self.emitted.places().find(|&(place, made_in)| log.at(place) != Some(made_in));
+        if let Some((place, made_in)) = lost {
             return Err(Violation::RecordLost { place, made_in, holder: epoch });
         }
         let holder = (index(id) as u8, world.instance(id).starts);
@@ -173,9 +212,12 @@ impl Ghost {
                 self.emit(process)?;
             }
         }
+        let newest = self.epochs.last().map_or(Epoch(0), |newest| Epoch(newest.epoch.into()));
+        let old = leases.into_iter().flatten().find(|&epoch| epoch < newest);
         match leases {
-            [Some(one), Some(two)] if !self.clock_was_stopped => Err(Violation::TwoLeases(one, two)),
-            _ => Ok(()),
+            _ if self.clock_was_stopped => Ok(()),
+            [Some(one), Some(two)] => Err(Violation::TwoLeases(one, two)),
+            _ => old.map_or(Ok(()), |old| Err(Violation::OldLease { old, newest })),
         }
     }
 
@@ -193,15 +235,15 @@ impl Ghost {
     fn emit(&mut self, process: &Instance) -> Result<(), Violation> {
         let epoch = process.epoch();
         let log = self.log_of(Some((epoch, process.committed().0)));
-        for (place, &made_in) in log.iter().enumerate() {
-            match self.emitted.get(place) {
-                Some(&other) if other != made_in => {
+        for (place, made_in) in log.places() {
+            match self.emitted.at(place) {
+                Some(other) if other != made_in => {
                     return Err(Violation::RecordsDiffer { place, one: other, other: made_in });
                 }
                 Some(_) => {}
                 None => self.emitted.push(made_in),
             }
-            let later = self.epochs.iter().find(|later| u64::from(later.epoch) > epoch.0 && later.log.get(place) != Some(&made_in));
+            let later = self.epochs.iter().find(|later| u64::from(later.epoch) > epoch.0 && later.log.at(place) != Some(made_in));
             if let Some(later) = later {
                 return Err(Violation::RecordLost { place, made_in, holder: Epoch(later.epoch.into()) });
             }
@@ -209,10 +251,10 @@ impl Ghost {
         Ok(())
     }
 
-    fn log_of(&self, held: Option<(Epoch, u64)>) -> Vec<u8> {
-        let Some((epoch, position)) = held else { return Vec::new() };
+    fn log_of(&self, held: Option<(Epoch, u64)>) -> Log {
+        let Some((epoch, position)) = held else { return Log::default() };
         let known = self.epochs.iter().find(|known| u64::from(known.epoch) == epoch.0);
-        known.map(|known| known.log.iter().copied().take(position as usize).collect()).unwrap_or_default()
+        known.map(|known| known.log.first(position as usize)).unwrap_or_default()
     }
 }
 

@@ -29,6 +29,8 @@ pub enum Start {
     Alone,
     /// X1 holds, X2 is in sync.
     Settled,
+    /// X2 holds the second epoch, X1 does not know yet.
+    Superseded,
 }
 
 /// No fault, no time.
@@ -134,6 +136,13 @@ pub const ALL: &[Scenario] = &[
         flights_max: 2,
     },
     Scenario {
+        name: "superseded",
+        about: "X2 has taken over and X1 does not know; an instance loses its memory",
+        start: Start::Superseded,
+        budget: Budget { ticks: 7, records: 1, crashes: 1, ..NOTHING },
+        flights_max: 2,
+    },
+    Scenario {
         name: "replace",
         about: "a new witness takes over, the old one lives on",
         start: Start::Settled,
@@ -199,13 +208,16 @@ impl Scenario {
 
     /// The world it begins in. Nothing goes wrong on the way there, whatever rule is off.
     pub fn begin(&self, rules: Rules) -> World {
-        let blank = World::blank(rules, self.budget, self.flights_max);
+        let blank = World::blank(Rules::all(), self.budget, self.flights_max);
         let mut world = match self.start {
             Start::Blank => blank,
             Start::Alone => fair::alone(&blank),
             Start::Settled => fair::settled(&blank),
+            Start::Superseded => fair::superseded(&blank),
         };
-        world.normalise();
+        world.flights.clear();
+        world.set_rules(rules);
+        world.budget = self.budget;
         world
     }
 }

@@ -219,6 +219,17 @@ impl World {
         }
     }
 
+    /// Other rules for everybody from here on.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+        for process in self.instances.iter_mut().filter_map(|machine| machine.process.as_mut()) {
+            process.set_rules(rules);
+        }
+        for process in self.witnesses.iter_mut().filter_map(|machine| machine.process.as_mut()) {
+            process.set_rules(rules);
+        }
+    }
+
     /// The machine of an instance.
     pub fn instance(&self, id: InstanceId) -> &Machine<Instance, Membership> {
         &self.instances[index(id)]

@@ -4,7 +4,7 @@
 
 use std::collections::VecDeque;
 
-use clock::Instant;
+use clock::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::holder::{Change, Holder, Mirrored};
@@ -124,7 +124,7 @@ impl Instance {
             return;
         }
         match from {
-            Party::Supervisor => self.on_supervisor(message.body),
+            Party::Supervisor => self.on_supervisor(now, message.body),
             Party::Witness(_) if message.body == Body::Propose => self.on_propose(now, message.membership),
             _ if message.membership != self.view.membership && self.rules.membership_order => {}
             Party::Witness(_) => self.on_witness(now, message.body),
@@ -239,6 +239,11 @@ impl Instance {
             && self.view.in_sync.of(self.member.instance.other()).is_some()
     }
 
+    /// Other rules from here on: for the model, which shows so what each rule is for.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// What it is.
     pub fn role(&self) -> &Role {
         &self.role
@@ -259,12 +264,29 @@ impl Instance {
         &self.view
     }
 
-    fn on_supervisor(&mut self, body: Body) {
+    fn on_supervisor(&mut self, now: Instant, body: Body) {
         if let Body::Died(member) = body
             && member.instance != self.member.instance
         {
+            let had_ended = self.view.holder_ended();
             self.view.end_life(member);
+            self.on_ended(now, had_ended);
         }
+    }
+
+    /// S2-Q3: a holder that released or died leaves nothing to wait for.
+    fn on_ended(&mut self, now: Instant, had_ended: bool) {
+        if let Role::Standby { ask_from } = &mut self.role
+            && self.view.holder_ended()
+            && !had_ended
+        {
+            *ask_from = now;
+        }
+    }
+
+    /// How long a standby waits after its last acknowledgement before it asks (S2-Q3).
+    fn ask_wait(&self) -> Duration {
+        if self.rules.standby_waits { self.timing.wait() } else { self.timing.renewal() }
     }
 
     /// S2-Q7. What was asked of the old witness is void: its answers count for nothing from here.
@@ -324,7 +346,9 @@ impl Instance {
             }
             Body::Released(epoch) => {
                 if self.follows(now, from, epoch) {
+                    let had_ended = self.view.holder_ended();
                     self.view.is_released = true;
+                    self.on_ended(now, had_ended);
                 }
             }
             Body::Heard { epoch, acknowledged, stamp, held } => {
@@ -346,7 +370,7 @@ impl Instance {
 
     /// The witness says how it stands. A higher epoch ends whatever this instance was.
     fn on_stands(&mut self, now: Instant, record: Record) {
-        let wait = self.timing.wait();
+        let wait = self.ask_wait();
         if let Role::Joining { ask_from, .. } = self.role {
             if record.known.names(self.member) || !self.rules.incarnations {
                 // The lease of the pair may be longer than the one this instance was started with.
@@ -364,14 +388,18 @@ impl Instance {
         }
         let is_higher = record.epoch > self.view.epoch;
         let was_protected = self.is_protected();
+        let had_ended = self.view.holder_ended() && !is_higher;
         self.view = record;
         let other = *record.known.of(self.member.instance.other());
         self.other = self.other.max(other);
         match &mut self.role {
             // Its own grant is on the way: it goes on asking until it comes.
             Role::Asking(_) if record.holder == Some(self.member) => {}
-            Role::Standby { ask_from } if is_higher => *ask_from = now + wait,
-            Role::Standby { .. } => {}
+            Role::Standby { ask_from } if is_higher => {
+                *ask_from = now + wait;
+                self.on_ended(now, had_ended);
+            }
+            Role::Standby { .. } => self.on_ended(now, had_ended),
             Role::Asking(_) if !is_higher => {}
             Role::Holder(holder) | Role::HandingOver(holder)
                 if !is_higher && record.in_sync.names(self.member) =>
@@ -469,7 +497,7 @@ impl Instance {
     ) {
         let hears = echo.is_some_and(|echo| now.saturating_since(echo) <= self.timing.echo_age_max());
         let acknowledges = (hears || !self.rules.echo) && !self.view.holder_ended();
-        let wait = self.timing.wait();
+        let wait = self.ask_wait();
         let acknowledges = match &mut self.role {
             Role::Standby { ask_from } if acknowledges => {
                 *ask_from = (*ask_from).max(now + wait);
@@ -515,8 +543,7 @@ impl Instance {
                 }
             }
             Role::Standby { ask_from } => {
-                let may_ask = now >= *ask_from || self.view.holder_ended() || !self.rules.standby_waits;
-                if may_ask && self.view.in_sync.names(self.member) | (now >= *ask_from) {
+                if now >= *ask_from {
                     self.ask(now);
                 }
             }
@@ -600,7 +627,7 @@ impl Instance {
         if !matches!(self.role, Role::Standby { .. }) {
             self.outputs.push_back(Output::Became(Became::Standby(self.view.epoch)));
         }
-        self.role = Role::Standby { ask_from: now + self.timing.wait() };
+        self.role = Role::Standby { ask_from: now + self.ask_wait() };
     }
 
     fn renew(&mut self, now: Instant) {

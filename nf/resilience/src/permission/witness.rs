@@ -151,6 +151,11 @@ impl Witness {
         }
     }
 
+    /// Other rules from here on: for the model, which shows so what each rule is for.
+    pub fn set_rules(&mut self, rules: Rules) {
+        self.rules = rules;
+    }
+
     /// What it is doing.
     pub fn state(&self) -> &WitnessState {
         &self.state

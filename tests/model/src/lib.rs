@@ -16,6 +16,7 @@ pub mod ghost;
 pub mod rules;
 pub mod scenario;
 pub mod trace;
+pub mod walk;
 pub mod world;
 
 pub use explore::{Explored, Limits, Verdict, explore};

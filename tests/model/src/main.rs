@@ -1,13 +1,13 @@
 //! Explores what permission can come to, and tells.
 //!
 //! `model check --scenario NAME [--without RULE] [--BUDGET NUMBER]… [--in-flight N] [--depth-max N] [--states-max N] [--fair-every N]`
-//! explores one scenario, `model rules` shows what each rule is for, `model all` explores all scenarios, `model list` names scenarios and rules.
+//! explores one scenario, `model walk` with the same flags, `--walks N` and `--seed N` goes through it at random, `model rules` shows what each rule is for, `model all` explores all scenarios, `model list` names scenarios and rules.
 
 use std::process::ExitCode;
 
 use model::fair::TRIALS;
 use model::scenario::{self, Scenario};
-use model::{Explored, Limits, Verdict, explore, rules, trace};
+use model::{Explored, Limits, Verdict, explore, rules, trace, walk};
 use resilience::permission::{Rule, Rules};
 
 fn main() -> ExitCode {
@@ -20,11 +20,12 @@ fn main() -> ExitCode {
         "check" => check(flags),
         "rules" => limits(flags).map(|limits| tell_rules(limits, flags)),
         "all" => limits(flags).map(check_all),
+        "walk" => random_walks(flags),
         "list" => {
             list();
             Ok(true)
         }
-        _ => Err("say check, rules, all or list".to_owned()),
+        _ => Err("say check, rules, all, walk or list".to_owned()),
     };
     match done {
         Ok(true) => ExitCode::SUCCESS,
@@ -37,6 +38,39 @@ fn main() -> ExitCode {
 }
 
 fn check(flags: &[String]) -> Result<bool, String> {
+    let (scenario, held) = scenario_of(flags)?;
+    let limits = Limits { tells_progress: true, ..limits(flags)? };
+    let start = scenario.begin(held);
+    let explored = explore(&start, limits);
+    println!("{}: {}", scenario.name, summary(&explored));
+    if let Verdict::Violated(violation, way) = &explored.verdict {
+        print!("{}", trace::tell(&start, way, violation));
+        return Ok(false);
+    }
+    Ok(true)
+}
+
+fn random_walks(flags: &[String]) -> Result<bool, String> {
+    let (scenario, held) = scenario_of(flags)?;
+    let start = scenario.begin(held);
+    let (from, count) = (number(flags, "--seed")?.unwrap_or(0), number(flags, "--walks")?.unwrap_or(10_000));
+    let steps_max = number(flags, "--steps-max")?.unwrap_or(300);
+    let mut steps = 0;
+    for seed in from..from + count {
+        match walk::walk(&start, seed as u64, steps_max, true) {
+            Ok(length) => steps += length,
+            Err((violation, way)) => {
+                println!("{}, seed {seed}: WRONG after {} steps", scenario.name, way.len());
+                print!("{}", trace::tell(&start, &way, &violation));
+                return Ok(false);
+            }
+        }
+    }
+    println!("{}: {count} walks, {steps} steps, nothing wrong", scenario.name);
+    Ok(true)
+}
+
+fn scenario_of(flags: &[String]) -> Result<(Scenario, Rules), String> {
     let name = value(flags, "--scenario").ok_or("--scenario is missing; `model list` names them")?;
     let mut scenario = Scenario::named(name).ok_or_else(|| format!("no scenario {name}"))?;
     for (flag, budget) in scenario.budget.named_mut() {
@@ -51,15 +85,7 @@ fn check(flags: &[String]) -> Result<bool, String> {
     for rule in values(flags, "--without") {
         held = held.without(rule_named(rule)?);
     }
-    let limits = Limits { tells_progress: true, ..limits(flags)? };
-    let start = scenario.begin(held);
-    let explored = explore(&start, limits);
-    println!("{}: {}", scenario.name, summary(&explored));
-    if let Verdict::Violated(violation, way) = &explored.verdict {
-        print!("{}", trace::tell(&start, way, violation));
-        return Ok(false);
-    }
-    Ok(true)
+    Ok((scenario, held))
 }
 
 fn check_all(limits: Limits) -> bool {

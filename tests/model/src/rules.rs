@@ -42,10 +42,10 @@ pub fn scenario_for(rule: Rule) -> Scenario {
         Rule::Hello => (Start::Superseded, 2, Budget { ticks: 4, records: 1, crashes: 1, ..nothing }),
         Rule::BootWait => (Start::Settled, 2, Budget { ticks: 7, witness_crashes: 1, ..nothing }),
         Rule::BothAccept | Rule::MembershipOrder => {
-            (Start::Settled, 1, Budget { ticks: 7, replacements: 1, ..nothing })
+            (Start::Settled, 1, Budget { ticks: 6, replacements: 1, ..nothing })
         }
         Rule::KnowingAccept => {
-            (Start::Superseded, 2, Budget { ticks: 4, records: 1, replacements: 1, crashes: 1, ..nothing })
+            (Start::Superseded, 1, Budget { ticks: 3, replacements: 1, crashes: 1, ..nothing })
         }
         Rule::Echo => (Start::Settled, 2, Budget { ticks: 7, ..nothing }),
         Rule::ReleaseFinal | Rule::ReleaseAfterLast => {

@@ -109,7 +109,7 @@ fn tell_rules(limits: Limits, flags: &[String]) -> bool {
             continue;
         }
         println!("{} ({}): {}", rule.name(), rule.clause(), rule.words());
-        let shown = rules::show(rule, limits);
+        let shown = rules::show(rule, limits, 20_000);
         match shown.found {
             Some(found) => println!("{found}"),
             None => println!("  no counterexample; tried: {}", shown.tried.join("; ")),

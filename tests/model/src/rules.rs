@@ -2,11 +2,13 @@
 
 use resilience::permission::{Rule, Rules};
 
-use crate::explore::{Limits, Verdict, explore};
+use crate::explore::{Choice, Limits, Verdict, explore};
 use crate::fair::TRIALS;
+use crate::ghost::Violation;
 use crate::scenario::{Scenario, Start};
 use crate::trace;
-use crate::world::Budget;
+use crate::walk::walk;
+use crate::world::{Budget, World};
 
 /// What came of switching a rule off.
 pub struct Shown {
@@ -24,7 +26,7 @@ pub fn scenario_for(rule: Rule) -> Scenario {
             (Start::Settled, 2, Budget { ticks: 7, ..nothing })
         }
         Rule::StandbyWaits | Rule::WitnessWaits => (Start::Settled, 2, Budget { ticks: 7, ..nothing }),
-        Rule::SetResetAtGrant => (Start::Superseded, 2, Budget { ticks: 7, records: 1, crashes: 1, notices: 1, ..nothing }),
+        Rule::SetResetAtGrant => (Start::Settled, 4, Budget { ticks: 40, freezes: 3, hand_overs: 2, ..nothing }),
         Rule::Commit | Rule::RemoveFirst => {
             (Start::Settled, 2, Budget { ticks: 5, records: 1, crashes: 1, notices: 1, ..nothing })
         }
@@ -32,7 +34,7 @@ pub fn scenario_for(rule: Rule) -> Scenario {
         | Rule::AcknowledgedBeforeAdd
         | Rule::CommitFromAsking
         | Rule::InSyncOnly => {
-            (Start::Alone, 2, Budget { ticks: 3, records: 1, crashes: 1, notices: 1, ..nothing })
+            (Start::Alone, 2, Budget { ticks: 1, records: 1, crashes: 1, notices: 1, ..nothing })
         }
         Rule::SnapshotOrder => {
             let faults = Budget { crashes: 1, notices: 1, duplicates: 1, ..nothing };
@@ -41,8 +43,9 @@ pub fn scenario_for(rule: Rule) -> Scenario {
         Rule::Incarnations => (Start::Settled, 2, Budget { ticks: 6, crashes: 1, ..nothing }),
         Rule::Hello => (Start::Superseded, 2, Budget { ticks: 4, records: 1, crashes: 1, ..nothing }),
         Rule::BootWait => (Start::Settled, 2, Budget { ticks: 7, witness_crashes: 1, ..nothing }),
-        Rule::BothAccept | Rule::MembershipOrder => {
-            (Start::Settled, 1, Budget { ticks: 6, replacements: 1, ..nothing })
+        Rule::BothAccept => (Start::Settled, 1, Budget { ticks: 6, replacements: 1, ..nothing }),
+        Rule::MembershipOrder => {
+            (Start::Settled, 4, Budget { ticks: 40, records: 4, replacements: 1, ..nothing })
         }
         Rule::KnowingAccept => {
             (Start::Superseded, 1, Budget { ticks: 3, replacements: 1, crashes: 1, ..nothing })
@@ -56,23 +59,40 @@ pub fn scenario_for(rule: Rule) -> Scenario {
     Scenario { name: rule.name(), about: rule.words(), start, budget, flights_max }
 }
 
-/// Switches the rule off and looks.
-pub fn show(rule: Rule, limits: Limits) -> Shown {
+/// Rules that matter only at the end of long ways, which random walks find: not the shortest ones.
+pub fn needs_long_ways(rule: Rule) -> bool {
+    matches!(rule, Rule::SetResetAtGrant | Rule::MembershipOrder)
+}
+
+/// Switches the rule off and looks: breadth first, or by `walks` random walks for rules that need long ways; then by trials.
+pub fn show(rule: Rule, limits: Limits, walks: u64) -> Shown {
+    let rules = Rules::all().without(rule);
     let scenario = scenario_for(rule);
-    let start = scenario.begin(Rules::all().without(rule));
+    let start = scenario.begin(rules);
     let mut tried = Vec::new();
-    let explored = explore(&start, limits);
-    let (states, seconds) = (explored.states, explored.took.as_secs_f64());
-    match explored.verdict {
-        Verdict::Violated(violation, way) => {
-            let head = format!("  {} steps, {states} worlds, {seconds:.1} s", way.len());
-            let found = Some(format!("{head}\n{}", trace::tell(&start, &way, &violation)));
-            return Shown { found, tried };
+    if needs_long_ways(rule) {
+        match shortest_walk(&start, walks) {
+            Some((seed, violation, way)) => {
+                let head = format!("  {} steps, random walk {seed}", way.len());
+                let found = Some(format!("{head}\n{}", trace::tell(&start, &way, &violation)));
+                return Shown { found, tried };
+            }
+            None => tried.push(format!("{walks} walks")),
         }
-        Verdict::Complete => tried.push(format!("all {states} worlds within its budget")),
-        Verdict::UpTo(depth) => tried.push(format!("depth {depth}, {states} worlds")),
+    } else {
+        let explored = explore(&start, limits);
+        let (states, seconds) = (explored.states, explored.took.as_secs_f64());
+        match explored.verdict {
+            Verdict::Violated(violation, way) => {
+                let head = format!("  {} steps, {states} worlds, {seconds:.1} s", way.len());
+                let found = Some(format!("{head}\n{}", trace::tell(&start, &way, &violation)));
+                return Shown { found, tried };
+            }
+            Verdict::Complete => tried.push(format!("all {states} worlds within its budget")),
+            Verdict::UpTo(depth) => tried.push(format!("depth {depth}, {states} worlds")),
+        }
     }
-    let settled = Scenario { start: Start::Settled, ..scenario }.begin(Rules::all().without(rule));
+    let settled = Scenario { start: Start::Settled, ..scenario }.begin(rules);
     for (name, trial) in TRIALS {
         if let Err(violation) = trial.run(&settled) {
             return Shown { found: Some(format!("  trial {name}: {violation}")), tried };
@@ -80,4 +100,17 @@ pub fn show(rule: Rule, limits: Limits) -> Shown {
     }
     tried.push("trials".to_owned());
     Shown { found: None, tried }
+}
+
+/// The shortest of the walks that go wrong.
+fn shortest_walk(start: &World, walks: u64) -> Option<(u64, Violation, Vec<Choice>)> {
+    let mut shortest = None;
+    let mut steps_max = 200;
+    for seed in 0..walks {
+        if let Err((violation, way)) = walk(start, seed, steps_max, false) {
+            steps_max = way.len() - 1;
+            shortest = Some((seed, violation, way));
+        }
+    }
+    shortest
 }

@@ -27,11 +27,23 @@ pub struct Limits {
     pub fair_every: u64,
     /// Tells each depth on standard error.
     pub tells_progress: bool,
+    /// At most so many random walks where breadth first does not reach.
+    pub walks_max: u64,
+    /// Goes on to look for a shorter walk than the first that goes wrong.
+    pub wants_shortest_walk: bool,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Limits { states_max: 200_000_000, depth_max: usize::MAX, memory_max: 5 << 30, fair_every: 0, tells_progress: false }
+        Limits {
+            states_max: 200_000_000,
+            depth_max: usize::MAX,
+            memory_max: 5 << 30,
+            fair_every: 0,
+            tells_progress: false,
+            walks_max: 20_000,
+            wants_shortest_walk: false,
+        }
     }
 }
 

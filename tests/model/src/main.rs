@@ -103,13 +103,14 @@ fn check_all(limits: Limits) -> bool {
 }
 
 fn tell_rules(limits: Limits, flags: &[String]) -> bool {
+    let limits = Limits { wants_shortest_walk: true, ..limits };
     let wanted: Vec<&str> = values(flags, "--only").collect();
     for &rule in Rule::ALL {
         if !wanted.is_empty() && !wanted.contains(&rule.name()) {
             continue;
         }
         println!("{} ({}): {}", rule.name(), rule.clause(), rule.words());
-        let shown = rules::show(rule, limits, 20_000);
+        let shown = rules::show(rule, limits);
         match shown.found {
             Some(found) => println!("{found}"),
             None => println!("  no counterexample; tried: {}", shown.tried.join("; ")),

@@ -26,7 +26,7 @@ pub fn scenario_for(rule: Rule) -> Scenario {
             (Start::Settled, 2, Budget { ticks: 7, ..nothing })
         }
         Rule::StandbyWaits | Rule::WitnessWaits => (Start::Settled, 2, Budget { ticks: 7, ..nothing }),
-        Rule::SetResetAtGrant => (Start::Settled, 4, Budget { ticks: 40, freezes: 3, hand_overs: 2, ..nothing }),
+        Rule::SetResetAtGrant => (Start::Settled, 3, Budget { ticks: 60, records: 5, freezes: 3, hand_overs: 2, ..nothing }),
         Rule::Commit | Rule::RemoveFirst => {
             (Start::Settled, 2, Budget { ticks: 5, records: 1, crashes: 1, notices: 1, ..nothing })
         }
@@ -64,20 +64,20 @@ pub fn needs_long_ways(rule: Rule) -> bool {
     matches!(rule, Rule::SetResetAtGrant | Rule::MembershipOrder)
 }
 
-/// Switches the rule off and looks: breadth first, or by `walks` random walks for rules that need long ways; then by trials.
-pub fn show(rule: Rule, limits: Limits, walks: u64) -> Shown {
+/// Switches the rule off and looks: breadth first, or by random walks for rules that need long ways; then by trials.
+pub fn show(rule: Rule, limits: Limits) -> Shown {
     let rules = Rules::all().without(rule);
     let scenario = scenario_for(rule);
     let start = scenario.begin(rules);
     let mut tried = Vec::new();
     if needs_long_ways(rule) {
-        match shortest_walk(&start, walks) {
+        match shortest_walk(&start, limits) {
             Some((seed, violation, way)) => {
                 let head = format!("  {} steps, random walk {seed}", way.len());
                 let found = Some(format!("{head}\n{}", trace::tell(&start, &way, &violation)));
                 return Shown { found, tried };
             }
-            None => tried.push(format!("{walks} walks")),
+            None => tried.push(format!("{} walks", limits.walks_max)),
         }
     } else {
         let explored = explore(&start, limits);
@@ -102,14 +102,17 @@ pub fn show(rule: Rule, limits: Limits, walks: u64) -> Shown {
     Shown { found: None, tried }
 }
 
-/// The shortest of the walks that go wrong.
-fn shortest_walk(start: &World, walks: u64) -> Option<(u64, Violation, Vec<Choice>)> {
+/// The shortest of the walks that go wrong, or the first.
+fn shortest_walk(start: &World, limits: Limits) -> Option<(u64, Violation, Vec<Choice>)> {
     let mut shortest = None;
     let mut steps_max = 200;
-    for seed in 0..walks {
+    for seed in 0..limits.walks_max {
         if let Err((violation, way)) = walk(start, seed, steps_max, false) {
             steps_max = way.len() - 1;
             shortest = Some((seed, violation, way));
+            if !limits.wants_shortest_walk {
+                break;
+            }
         }
     }
     shortest

@@ -28,6 +28,8 @@ mod holder;
 mod instance;
 mod message;
 mod rules;
+#[cfg(test)]
+mod tests;
 mod timing;
 mod types;
 mod witness;

@@ -133,7 +133,8 @@ pub fn explore(start: &World, limits: Limits) -> Explored {
     ways.push((u32::MAX, Choice { step: 0, mask: 0 }));
     frontier.push(0, &buffer);
     let mut steps = Vec::new();
-    let end = |states, depth, calmed, verdict| Explored { states, depth, took: began.elapsed(), calmed, verdict };
+    let end =
+        |states, depth, calmed, verdict| Explored { states, depth, took: began.elapsed(), calmed, verdict };
     while !frontier.chunks.is_empty() {
         if depth == limits.depth_max {
             return end(seen.len(), depth, calmed, Verdict::UpTo(depth));

@@ -102,7 +102,10 @@ impl World {
         let Some(process) = &newest.process else { return false };
         let Some(record) = process.record() else {
             return self.instances.iter().all(|machine| {
-                machine.process.as_ref().is_some_and(|process| !matches!(process.role(), Role::Joining { .. }))
+                machine
+                    .process
+                    .as_ref()
+                    .is_some_and(|process| !matches!(process.role(), Role::Joining { .. }))
             });
         };
         // A holder that died while it had the standby removed takes the pair with it: two failures, S2-Q12.
@@ -110,9 +113,8 @@ impl World {
             let process = self.instance(holder.instance).process.as_ref();
             process.is_none_or(|process| process.member() != holder)
         });
-        let removes = |flight: &Flight| {
-            matches!(flight.message.body, Body::Change { change: Change::Remove, .. })
-        };
+        let removes =
+            |flight: &Flight| matches!(flight.message.body, Body::Change { change: Change::Remove, .. });
         if is_holder_dead && self.flights.iter().any(removes) {
             return false;
         }
@@ -120,7 +122,8 @@ impl World {
         let asks_no_more = |flight: &Flight| {
             let Party::Instance(id) = flight.from else { return false };
             let process = self.instance(id).process.as_ref();
-            let lives = process.is_some_and(|process| Some(process.member().incarnation) == flight.message.from);
+            let lives =
+                process.is_some_and(|process| Some(process.member().incarnation) == flight.message.from);
             matches!(flight.message.body, Body::Ask { .. }) && !lives
         };
         if self.flights.iter().any(asks_no_more) {
@@ -133,8 +136,12 @@ impl World {
 }
 
 /// Named trials: one cut or one death from a settled pair, then nobody does wrong any more, and X2 must come to hold.
-pub const TRIALS: &[(&str, Trial)] =
-    &[("holder-dead", Trial::Dead), ("holder-deaf", Trial::Deaf), ("holder-dumb", Trial::Dumb), ("holder-cut-off", Trial::CutOff)];
+pub const TRIALS: &[(&str, Trial)] = &[
+    ("holder-dead", Trial::Dead),
+    ("holder-deaf", Trial::Deaf),
+    ("holder-dumb", Trial::Dumb),
+    ("holder-cut-off", Trial::CutOff),
+];
 
 /// What happens to the holder.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -71,13 +71,32 @@ pub enum Violation {
     /// Two instances may emit at one instant.
     TwoLeases(Epoch, Epoch),
     /// An instance has a lease under an epoch although a later one was held.
-    OldLease { old: Epoch, newest: Epoch },
+    OldLease {
+        /// Of the lease.
+        old: Epoch,
+        /// Held since.
+        newest: Epoch,
+    },
     /// Two lives held one epoch.
     TwoHolders(Epoch),
     /// A record that was emitted is not in the log of a later holder.
-    RecordLost { place: usize, made_in: u8, holder: Epoch },
+    RecordLost {
+        /// Its place in the log.
+        place: usize,
+        /// The epoch that made it.
+        made_in: u8,
+        /// The later epoch.
+        holder: Epoch,
+    },
     /// Two different records were emitted for one place.
-    RecordsDiffer { place: usize, one: u8, other: u8 },
+    RecordsDiffer {
+        /// Their place.
+        place: usize,
+        /// The epoch that made the first.
+        one: u8,
+        /// The epoch that made the second.
+        other: u8,
+    },
     /// An epoch was granted that is not above all others.
     EpochFell(Epoch),
     /// Somebody was granted who was not in the witness's set.
@@ -85,7 +104,12 @@ pub enum Violation {
     /// A hand-over was released before the standby had everything.
     ReleasedTooEarly,
     /// A lossy start lost a record that the last holder, which lives, still has.
-    NeedlesslyLossy { place: usize, holder: Epoch },
+    NeedlesslyLossy {
+        /// Its place in the log.
+        place: usize,
+        /// The epoch that began lossy.
+        holder: Epoch,
+    },
     /// With faults ended, nobody came to hold.
     NobodyHolds,
     /// With faults ended, the pair did not come to be protected.
@@ -135,12 +159,18 @@ impl Ghost {
     ///
     /// # Errors
     /// What is wrong.
-    pub fn judge(&mut self, before: &Before, world: &World, became: &[(Host, Became)]) -> Result<(), Violation> {
+    pub fn judge(
+        &mut self,
+        before: &Before,
+        world: &World,
+        became: &[(Host, Became)],
+    ) -> Result<(), Violation> {
         for (host, what) in became {
             match (*host, *what) {
                 (Host::Instance(id), Became::Holder(epoch)) => {
-                    let is_lossy =
-                        became.iter().any(|(_, what)| matches!(what, Became::Lossy(lossy) if *lossy == epoch));
+                    let is_lossy = became
+                        .iter()
+                        .any(|(_, what)| matches!(what, Became::Lossy(lossy) if *lossy == epoch));
                     self.on_holder(before, world, id, epoch, is_lossy)?;
                 }
                 (Host::Witness(number), Became::Granted(epoch, member)) => {
@@ -160,8 +190,14 @@ impl Ghost {
             // A standby that died since it acknowledged everything is another failure.
             let Some(other) = &world.instance(id.other()).process else { continue };
             let theirs = other.held().map(|held| (held.epoch, held.position.0));
-            let is_counted = world.instance(id).process.as_ref().is_some_and(|mine| mine.view().in_sync.names(other.member()));
-            let is_over = self.epochs.last().is_some_and(|last| Some(Epoch(last.epoch.into())) > before.held[index(id)].map(|held| held.0));
+            let is_counted = world
+                .instance(id)
+                .process
+                .as_ref()
+                .is_some_and(|mine| mine.view().in_sync.names(other.member()));
+            let is_over = self.epochs.last().is_some_and(|last| {
+                Some(Epoch(last.epoch.into())) > before.held[index(id)].map(|held| held.0)
+            });
             if is_counted && !is_over && before.held[index(id)] != theirs {
                 return Err(Violation::ReleasedTooEarly);
             }
@@ -192,8 +228,7 @@ impl Ghost {
             let other = world.instance(id.other());
             let other_life = (index(id.other()) as u8, other.starts);
             // An epoch between that was granted to somebody who died before it heard so ended all the same.
-            let is_last =
-                |last: &EpochLog| last.holder == other_life && u64::from(last.epoch) + 1 == epoch.0;
+            let is_last = |last: &EpochLog| last.holder == other_life && u64::from(last.epoch) + 1 == epoch.0;
             let holder_lives = other.process.is_some() && self.epochs.last().is_some_and(is_last);
             if let Some(place) = needless.filter(|_| holder_lives) {
                 return Err(Violation::NeedlesslyLossy { place, holder: epoch });
@@ -254,7 +289,10 @@ impl Ghost {
                 Some(_) => {}
                 None => self.emitted.push(made_in),
             }
-            let later = self.epochs.iter().find(|later| u64::from(later.epoch) > epoch.0 && later.log.at(place) != Some(made_in));
+            let later = self
+                .epochs
+                .iter()
+                .find(|later| u64::from(later.epoch) > epoch.0 && later.log.at(place) != Some(made_in));
             if let Some(later) = later {
                 return Err(Violation::RecordLost { place, made_in, holder: Epoch(later.epoch.into()) });
             }
@@ -271,7 +309,9 @@ impl Ghost {
 
 /// Has this life given the epoch back that it held?
 pub fn has_released(world: &World, id: InstanceId) -> bool {
-    world.instance(id).process.as_ref().is_some_and(|process| {
-        process.view().is_released && process.view().holder == Some(process.member())
-    })
+    world
+        .instance(id)
+        .process
+        .as_ref()
+        .is_some_and(|process| process.view().is_released && process.view().holder == Some(process.member()))
 }

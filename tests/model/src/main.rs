@@ -168,5 +168,7 @@ fn value<'a>(flags: &'a [String], name: &str) -> Option<&'a str> {
 }
 
 fn number(flags: &[String], name: &str) -> Result<Option<usize>, String> {
-    value(flags, name).map(|text| text.parse().map_err(|_| format!("{name} {text}: not a number"))).transpose()
+    value(flags, name)
+        .map(|text| text.parse().map_err(|_| format!("{name} {text}: not a number")))
+        .transpose()
 }

@@ -41,23 +41,28 @@ pub fn stand(world: &World) -> String {
     let mut text = String::new();
     for id in InstanceId::BOTH {
         let machine = world.instance(id);
-        let _ = write!(text, "{}={}", host_name(Host::Instance(id)), match &machine.process {
-            None => "dead".to_owned(),
-            Some(process) => {
-                let what = match process.role() {
-                    Role::Joining { .. } => "joining".to_owned(),
-                    Role::Standby { .. } => "standby".to_owned(),
-                    Role::Asking(_) => "asking".to_owned(),
-                    Role::Holder(holder) | Role::HandingOver(holder) => format!(
-                        "holder until {} with {} records, {} committed",
-                        holder.lease_end.as_micros(),
-                        holder.position.0,
-                        process.committed().0
-                    ),
-                };
-                format!("{what} at epoch {} (clock {})", process.epoch().0, machine.now.as_micros())
+        let _ = write!(
+            text,
+            "{}={}",
+            host_name(Host::Instance(id)),
+            match &machine.process {
+                None => "dead".to_owned(),
+                Some(process) => {
+                    let what = match process.role() {
+                        Role::Joining { .. } => "joining".to_owned(),
+                        Role::Standby { .. } => "standby".to_owned(),
+                        Role::Asking(_) => "asking".to_owned(),
+                        Role::Holder(holder) | Role::HandingOver(holder) => format!(
+                            "holder until {} with {} records, {} committed",
+                            holder.lease_end.as_micros(),
+                            holder.position.0,
+                            process.committed().0
+                        ),
+                    };
+                    format!("{what} at epoch {} (clock {})", process.epoch().0, machine.now.as_micros())
+                }
             }
-        });
+        );
         text.push_str(", ");
     }
     for (number, machine) in world.witnesses.iter().enumerate() {
@@ -118,7 +123,9 @@ fn body_words(message: &Message) -> String {
             format!("acknowledged(epoch {}, sent {})", epoch.0, sent.as_micros())
         }
         Body::Heard { epoch, .. } => format!("stamp(epoch {})", epoch.0),
-        Body::Mirror { held, is_whole: true } => format!("snapshot(epoch {}, {})", held.epoch.0, held.position.0),
+        Body::Mirror { held, is_whole: true } => {
+            format!("snapshot(epoch {}, {})", held.epoch.0, held.position.0)
+        }
         Body::Mirror { held, .. } => format!("record(epoch {}, {})", held.epoch.0, held.position.0),
         Body::Mirrored(held) => format!("mirrored(epoch {}, {})", held.epoch.0, held.position.0),
         Body::Change { epoch, set_version, change } => {

@@ -13,7 +13,12 @@ use crate::world::{Step, World};
 ///
 /// # Errors
 /// What is wrong, and the way to it.
-pub fn walk(start: &World, seed: u64, steps_max: usize, comes_back: bool) -> Result<usize, (Violation, Vec<Choice>)> {
+pub fn walk(
+    start: &World,
+    seed: u64,
+    steps_max: usize,
+    comes_back: bool,
+) -> Result<usize, (Violation, Vec<Choice>)> {
     let mut draws = Draws { seed, count: 0 };
     let mut world = start.clone();
     let mut way = Vec::new();
@@ -43,7 +48,7 @@ pub fn walk(start: &World, seed: u64, steps_max: usize, comes_back: bool) -> Res
         let room = usize::from(world.flights_max).saturating_sub(world.flights.len()) + 1;
         let mut mask = 0;
         for number in 0..8 {
-            if draws.below(8) >= lost_of_eight && (mask as u8).count_ones() < room as u32 {
+            if draws.below(8) >= lost_of_eight && u8::count_ones(mask) < room as u32 {
                 mask |= 1 << number;
             }
         }

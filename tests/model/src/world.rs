@@ -6,8 +6,8 @@
 
 use clock::{Duration, Instant};
 use resilience::permission::{
-    Became, Body, Durable, Epoch, Incarnation, Instance, InstanceId, LossyStart, Member, Membership, Message, Output,
-    PairId, Party, Record, Role, Rules, Start, Timing, VERSION, Witness,
+    Became, Body, Durable, Epoch, Incarnation, Instance, InstanceId, LossyStart, Member, Membership, Message,
+    Output, PairId, Party, Record, Role, Rules, Start, Timing, VERSION, Witness,
 };
 use serde::{Deserialize, Serialize};
 
@@ -140,7 +140,12 @@ pub enum Step {
     /// What is due at this process is done.
     Due(Host),
     /// This message arrives; it may stay under way and arrive again.
-    Arrive { flight: usize, again: bool },
+    Arrive {
+        /// Which one.
+        flight: usize,
+        /// Does it stay under way?
+        again: bool,
+    },
     /// The holder commits a record.
     Commit(InstanceId),
     /// The holder hands over.
@@ -156,7 +161,12 @@ pub enum Step {
     /// Host agents set up a new witness.
     Replace,
     /// The supervisor of a dead life tells this host.
-    Notice { dead: Member, to: Host },
+    Notice {
+        /// Which life is over.
+        dead: Member,
+        /// Who is told.
+        to: Host,
+    },
     /// Somebody tells the witness to begin with this instance.
     Declare(InstanceId),
 }
@@ -279,7 +289,12 @@ impl World {
             into.push(Step::Replace);
         }
         if budget.declarations > 0 {
-            into.extend(InstanceId::BOTH.into_iter().filter(|&id| self.instance(id).process.is_some()).map(Step::Declare));
+            into.extend(
+                InstanceId::BOTH
+                    .into_iter()
+                    .filter(|&id| self.instance(id).process.is_some())
+                    .map(Step::Declare),
+            );
         }
     }
 
@@ -312,7 +327,11 @@ impl World {
             if last > 0 {
                 let dead = Member { instance, incarnation: Incarnation(last.into()) };
                 let told = [Host::Instance(instance.other()), Host::Witness(0), Host::Witness(1)];
-                into.extend(told.into_iter().filter(|&to| self.exists(to) && self.is_running(to)).map(|to| Step::Notice { dead, to }));
+                into.extend(
+                    told.into_iter()
+                        .filter(|&to| self.exists(to) && self.is_running(to))
+                        .map(|to| Step::Notice { dead, to }),
+                );
             }
         }
     }
@@ -396,7 +415,8 @@ impl World {
         let mut flights = std::mem::take(&mut self.flights);
         flights.retain(|flight| !self.is_dead_letter(flight));
         if flights.len() > 1 {
-            flights.sort_by_cached_key(|flight| postcard::to_allocvec(flight).expect("plain data is written"));
+            flights
+                .sort_by_cached_key(|flight| postcard::to_allocvec(flight).expect("plain data is written"));
         }
         self.flights = flights;
     }
@@ -413,7 +433,8 @@ impl World {
             return false;
         }
         let Some(to) = message.to else { return false };
-        let Some(process) = machine.process.as_ref().filter(|process| process.member().incarnation == to) else {
+        let Some(process) = machine.process.as_ref().filter(|process| process.member().incarnation == to)
+        else {
             // It was meant for a life that is over.
             return to.0 <= machine.starts.into();
         };
@@ -571,9 +592,7 @@ impl World {
                 let allowed = LossyStart::Allowed;
                 machine.process = Some(match machine.disk {
                     Some(record) => Witness::start(now, PAIR, timing(), rules, allowed, record),
-                    None => {
-                        Witness::replace(now, PAIR, timing(), rules, allowed, Membership(number.into()))
-                    }
+                    None => Witness::replace(now, PAIR, timing(), rules, allowed, Membership(number.into())),
                 });
             }
         }

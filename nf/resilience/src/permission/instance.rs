@@ -4,17 +4,14 @@
 
 use std::collections::VecDeque;
 
-use clock::{Duration, Instant};
+use clock::Instant;
 use serde::{Deserialize, Serialize};
 
-use super::holder::{Change, Holder, Mirrored};
+use super::holder::Holder;
 use super::message::{Body, Message, Party, VERSION};
 use super::rules::Rules;
 use super::timing::Timing;
-use super::types::{
-    BothInstances, Epoch, Held, Incarnation, Member, Membership, PairId, Position, Record,
-    SetVersion,
-};
+use super::types::{Epoch, Held, Incarnation, Member, Membership, PairId, Position, Record};
 use super::{Became, Durable, Output};
 
 /// What its supervisor tells an instance when it starts it.
@@ -35,21 +32,21 @@ pub struct Start {
 /// X1 or X2.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Instance {
-    pair: PairId,
-    member: Member,
-    rules: Rules,
-    timing: Timing,
+    pub(super) pair: PairId,
+    pub(super) member: Member,
+    pub(super) rules: Rules,
+    pub(super) timing: Timing,
     /// What it was last told of the pair; blank while joining, but for the membership.
-    view: Record,
+    pub(super) view: Record,
     /// What it holds of the mirror log.
-    held: Option<Held>,
+    pub(super) held: Option<Held>,
     /// The newest life of the other instance that it heard of.
-    other: Option<Incarnation>,
+    pub(super) other: Option<Incarnation>,
     /// How many questions it has asked.
-    asked_count: u32,
-    role: Role,
+    pub(super) asked_count: u32,
+    pub(super) role: Role,
     #[serde(skip)]
-    outputs: VecDeque<Output>,
+    pub(super) outputs: VecDeque<Output>,
 }
 
 /// What an instance is, with what is true only then.
@@ -93,11 +90,8 @@ impl Instance {
     pub fn start(now: Instant, start: Start) -> Instance {
         let Start { pair, member, membership, timing, rules } = start;
         let ask_from = if rules.boot_wait { now + timing.wait() } else { now };
-        let role = if rules.hello {
-            Role::Joining { hello_at: now, ask_from }
-        } else {
-            Role::Standby { ask_from }
-        };
+        let role =
+            if rules.hello { Role::Joining { hello_at: now, ask_from } } else { Role::Standby { ask_from } };
         let view = Record::blank(membership, timing.lease());
         let mut instance = Instance {
             pair,
@@ -112,7 +106,7 @@ impl Instance {
             outputs: VecDeque::new(),
         };
         if !rules.hello {
-            instance.to_witness(Body::Hello);
+            instance.tell_witness(Body::Hello);
         }
         instance
     }
@@ -147,13 +141,13 @@ impl Instance {
         match &mut self.role {
             Role::Joining { hello_at, .. } if now >= *hello_at => {
                 *hello_at = now + renewal;
-                self.to_witness(Body::Hello);
+                self.tell_witness(Body::Hello);
             }
             Role::Asking(asking) if now >= asking.repeat_at => {
                 asking.repeat_at = now + renewal;
                 let Asking { epoch, number, .. } = *asking;
                 let has_ended = self.view.epoch == epoch && self.view.holder_ended();
-                self.to_witness(Body::Ask { epoch, number, has_ended });
+                self.tell_witness(Body::Ask { epoch, number, has_ended });
             }
             Role::Holder(holder) | Role::HandingOver(holder) if now >= holder.renew_at => {
                 holder.renew_at = now + renewal;
@@ -193,7 +187,7 @@ impl Instance {
         let held = Held { epoch: self.view.epoch, position: holder.position };
         self.held = Some(held);
         if let Some(other) = self.other {
-            self.to_other(Some(other), Body::Mirror { held, is_whole: false });
+            self.tell_other(Some(other), Body::Mirror { held, is_whole: false });
         }
         self.settle(now);
         Some(held.position)
@@ -274,21 +268,6 @@ impl Instance {
         }
     }
 
-    /// S2-Q3: a holder that released or died leaves nothing to wait for.
-    fn on_ended(&mut self, now: Instant, had_ended: bool) {
-        if let Role::Standby { ask_from } = &mut self.role
-            && self.view.holder_ended()
-            && !had_ended
-        {
-            *ask_from = now;
-        }
-    }
-
-    /// How long a standby waits after its last acknowledgement before it asks (S2-Q3).
-    fn ask_wait(&self) -> Duration {
-        if self.rules.standby_waits { self.timing.wait() } else { self.timing.renewal() }
-    }
-
     /// S2-Q7. What was asked of the old witness is void: its answers count for nothing from here.
     fn on_propose(&mut self, now: Instant, membership: Membership) {
         let knows = !matches!(self.role, Role::Joining { .. }) || !self.rules.knowing_accept;
@@ -309,7 +288,7 @@ impl Instance {
         if let Role::Holder(holder) | Role::HandingOver(holder) = &self.role {
             *view.in_sync.of_mut(self.member.instance.other()) = self.counted(holder);
         }
-        self.to_witness(Body::Accepted(view));
+        self.tell_witness(Body::Accepted(view));
     }
 
     fn on_witness(&mut self, now: Instant, body: Body) {
@@ -333,23 +312,21 @@ impl Instance {
     }
 
     fn on_other(&mut self, now: Instant, from: Member, body: Body) {
+        let words_of_holder = match body {
+            Body::Renewal { epoch, .. } | Body::Released(epoch) => Some(epoch),
+            Body::Mirror { held, .. } => Some(held.epoch),
+            _ => None,
+        };
+        if words_of_holder.is_some_and(|epoch| !self.follows(now, from, epoch)) {
+            return;
+        }
         match body {
-            Body::Renewal { epoch, sent, echo } => {
-                if self.follows(now, from, epoch) {
-                    self.answer_renewal(now, from, epoch, sent, echo);
-                }
-            }
-            Body::Mirror { held, is_whole } => {
-                if self.follows(now, from, held.epoch) {
-                    self.on_mirror(from, held, is_whole);
-                }
-            }
-            Body::Released(epoch) => {
-                if self.follows(now, from, epoch) {
-                    let had_ended = self.view.holder_ended();
-                    self.view.is_released = true;
-                    self.on_ended(now, had_ended);
-                }
+            Body::Renewal { epoch, sent, echo } => self.answer_renewal(now, from, epoch, sent, echo),
+            Body::Mirror { held, is_whole } => self.on_mirror(from, held, is_whole),
+            Body::Released(_) => {
+                let had_ended = self.view.holder_ended();
+                self.view.is_released = true;
+                self.on_ended(now, had_ended);
             }
             Body::Heard { epoch, acknowledged, stamp, held } => {
                 if let Some(holder) = self.holder_of(epoch) {
@@ -359,10 +336,8 @@ impl Instance {
                     self.feed(from.incarnation);
                 }
             }
-            Body::Mirrored(held) => {
-                if self.holder_of(held.epoch).is_some() {
-                    self.on_mirrored(from.incarnation, Some(held));
-                }
+            Body::Mirrored(held) if held.epoch == self.view.epoch => {
+                self.on_mirrored(from.incarnation, Some(held));
             }
             _ => {}
         }
@@ -419,112 +394,6 @@ impl Instance {
         }
     }
 
-    fn on_granted(&mut self, now: Instant, number: u32, record: Record) {
-        let Role::Asking(asking) = self.role else { return };
-        let is_ours = asking.number == number
-            && record.holder == Some(self.member)
-            && record.epoch == asking.epoch.next();
-        if !is_ours {
-            return;
-        }
-        let counts_from = if self.rules.lease_from_send { asking.sent } else { now };
-        let position = self.held.map_or(Position(0), |held| held.position);
-        self.view = record;
-        self.held = Some(Held { epoch: record.epoch, position });
-        self.role = Role::Holder(Holder::granted(now, counts_from + self.timing.lease(), position));
-        self.outputs.push_back(Output::Became(Became::Holder(record.epoch)));
-        if record.lossy == Some(record.epoch) {
-            self.outputs.push_back(Output::Became(Became::Lossy(record.epoch)));
-        }
-    }
-
-    /// S2-Q2: the lease counts from when the renewal was sent.
-    fn on_acknowledged(&mut self, now: Instant, sent: Option<Instant>) {
-        let counts_from = sent.map(|sent| if self.rules.lease_from_send { sent } else { now });
-        let lease = self.timing.lease();
-        if let (Role::Holder(holder) | Role::HandingOver(holder), Some(from)) = (&mut self.role, counts_from) {
-            holder.lease_end = holder.lease_end.max(from + lease);
-        }
-    }
-
-    fn on_mirrored(&mut self, incarnation: Incarnation, held: Option<Held>) {
-        let epoch = self.view.epoch;
-        let (Role::Holder(holder) | Role::HandingOver(holder)) = &mut self.role else { return };
-        let before = holder.mirrored_by(incarnation);
-        let position = held.filter(|held| held.epoch == epoch).map(|held| held.position);
-        holder.mirrored = Some(Mirrored { incarnation, position: before.max(position) });
-    }
-
-    /// Sends the standby what it lacks: a snapshot first, then record by record.
-    fn feed(&mut self, incarnation: Incarnation) {
-        let (Role::Holder(holder) | Role::HandingOver(holder)) = &self.role else { return };
-        let (epoch, position) = (self.view.epoch, holder.position);
-        let body = match holder.mirrored_by(incarnation) {
-            None => Body::Mirror { held: Held { epoch, position }, is_whole: true },
-            Some(has) if has < position => {
-                Body::Mirror { held: Held { epoch, position: has.next() }, is_whole: false }
-            }
-            Some(_) => return,
-        };
-        self.to_other(Some(incarnation), body);
-    }
-
-    /// Is `from` the holder that this instance follows under `epoch`? A higher epoch is followed from here on.
-    fn follows(&mut self, now: Instant, from: Member, epoch: Epoch) -> bool {
-        if matches!(self.role, Role::Joining { .. }) {
-            return false;
-        }
-        if epoch > self.view.epoch {
-            self.view.epoch = epoch;
-            self.view.holder = Some(from);
-            self.view.in_sync = BothInstances::only(from);
-            self.view.set_version = SetVersion(0);
-            self.view.is_released = false;
-            self.become_standby(now);
-        }
-        let is_holder = matches!(self.role, Role::Holder(_) | Role::HandingOver(_));
-        let is_current = epoch == self.view.epoch && self.view.holder == Some(from);
-        !is_holder && (is_current || !self.rules.epoch_order)
-    }
-
-    fn answer_renewal(
-        &mut self,
-        now: Instant,
-        from: Member,
-        epoch: Epoch,
-        sent: Instant,
-        echo: Option<Instant>,
-    ) {
-        let hears = echo.is_some_and(|echo| now.saturating_since(echo) <= self.timing.echo_age_max());
-        let acknowledges = (hears || !self.rules.echo) && !self.view.holder_ended();
-        let wait = self.ask_wait();
-        let acknowledges = match &mut self.role {
-            Role::Standby { ask_from } if acknowledges => {
-                *ask_from = (*ask_from).max(now + wait);
-                true
-            }
-            Role::Asking(_) => acknowledges && !self.rules.silence_while_asking,
-            _ => false,
-        };
-        let acknowledged = acknowledges.then_some(sent);
-        let body = Body::Heard { epoch, acknowledged, stamp: now, held: self.held };
-        self.to_other(Some(from.incarnation), body);
-    }
-
-    /// S2-Q5: what is older than what is held is ignored.
-    fn on_mirror(&mut self, from: Member, held: Held, is_whole: bool) {
-        let follows_on = self
-            .held
-            .is_some_and(|ours| ours.epoch == held.epoch && ours.position.next() == held.position);
-        let is_newer = self.held.is_none_or(|ours| held > ours) || !self.rules.snapshot_order;
-        if if is_whole { is_newer } else { follows_on } {
-            self.held = Some(held);
-        }
-        if let Some(ours) = self.held.filter(|ours| ours.epoch == held.epoch) {
-            self.to_other(Some(from.incarnation), Body::Mirrored(ours));
-        }
-    }
-
     /// What follows from the state as it is now, after whatever changed it.
     fn settle(&mut self, now: Instant) {
         self.settle_waiting(now);
@@ -542,122 +411,16 @@ impl Instance {
                     self.role = Role::Holder(holder.clone());
                 }
             }
-            Role::Standby { ask_from } => {
-                if now >= *ask_from {
-                    self.ask(now);
-                }
-            }
+            Role::Standby { ask_from } if now >= *ask_from => self.ask(now),
             _ => {}
         }
     }
 
-    /// Keeps the time since when a record waits, and asks to have a silent standby removed (S2-Q5, S2-E5).
-    fn settle_waiting(&mut self, now: Instant) {
-        let wait = self.timing.commit_wait_max();
-        let committed = self.committed();
-        let set_version = self.view.set_version;
-        let mut removes = None;
-        if let Role::Holder(holder) | Role::HandingOver(holder) = &mut self.role {
-            if committed >= holder.position {
-                holder.waits_since = None;
-            } else {
-                let since = *holder.waits_since.get_or_insert(now);
-                let is_asked = matches!(holder.change, Some((Change::Remove, based_on)) if based_on == set_version);
-                if now.saturating_since(since) >= wait && !is_asked {
-                    holder.change = Some((Change::Remove, set_version));
-                    removes = holder.change;
-                }
-            }
-        }
-        self.ask_for(removes);
-    }
-
-    /// Asks to have the standby added once it acknowledged everything (S2-Q5).
-    fn settle_set(&mut self) {
-        let Role::Holder(holder) = &self.role else { return };
-        let in_set = *self.view.in_sync.of(self.member.instance.other());
-        let (None, Some(mirrored)) = (holder.change, holder.mirrored) else { return };
-        let has_everything = mirrored.position == Some(holder.position) || !self.rules.acknowledged_before_add;
-        if in_set.is_some() || !has_everything || Some(mirrored.incarnation) != self.other {
-            return;
-        }
-        let change = Some((Change::Add(mirrored.incarnation), self.view.set_version));
-        if let Role::Holder(holder) = &mut self.role {
-            holder.change = change;
-        }
-        self.ask_for(change);
-    }
-
-    /// The life of the standby whose acknowledgements the holder waits for: it is in the set, or may be by now.
-    fn counted(&self, holder: &Holder) -> Option<Incarnation> {
-        let in_set = *self.view.in_sync.of(self.member.instance.other());
-        match holder.change {
-            Some((Change::Add(incarnation), _)) if self.rules.commit_from_asking => Some(incarnation),
-            // The addition may have come before the removal, or comes still.
-            Some((Change::Remove, _)) if self.rules.remove_first => in_set.or(self.other),
-            Some((Change::Remove, _)) => None,
-            _ => in_set,
-        }
-    }
-
-    fn ask(&mut self, now: Instant) {
-        self.asked_count += 1;
-        let (number, epoch) = (self.asked_count, self.view.epoch);
-        let has_ended = self.view.holder_ended();
-        self.role =
-            Role::Asking(Asking { number, epoch, sent: now, repeat_at: now + self.timing.renewal() });
-        self.outputs.push_back(Output::Became(Became::Asking(epoch)));
-        self.to_witness(Body::Ask { epoch, number, has_ended });
-    }
-
-    /// S2-Q11: final for this epoch.
-    fn release(&mut self, now: Instant) {
-        let epoch = self.view.epoch;
-        self.to_witness(Body::Released(epoch));
-        self.to_other(self.other, Body::Released(epoch));
-        if let (Role::HandingOver(holder), false) = (&self.role, self.rules.release_final) {
-            self.role = Role::Holder(holder.clone());
-            return;
-        }
-        self.view.is_released = true;
-        self.become_standby(now);
-    }
-
-    fn become_standby(&mut self, now: Instant) {
-        if !matches!(self.role, Role::Standby { .. }) {
-            self.outputs.push_back(Output::Became(Became::Standby(self.view.epoch)));
-        }
-        self.role = Role::Standby { ask_from: now + self.ask_wait() };
-    }
-
-    fn renew(&mut self, now: Instant) {
-        let epoch = self.view.epoch;
-        let (Role::Holder(holder) | Role::HandingOver(holder)) = &self.role else { return };
-        let (to_standby, to_witness, change) = (holder.standby_stamp, holder.witness_stamp, holder.change);
-        self.to_other(None, Body::Renewal { epoch, sent: now, echo: to_standby });
-        self.to_witness(Body::Renewal { epoch, sent: now, echo: to_witness });
-        self.ask_for(change);
-    }
-
-    fn ask_for(&mut self, change: Option<(Change, SetVersion)>) {
-        if let Some((change, set_version)) = change {
-            self.to_witness(Body::Change { epoch: self.view.epoch, set_version, change });
-        }
-    }
-
-    fn holder_of(&mut self, epoch: Epoch) -> Option<&mut Holder> {
-        let is_ours = epoch == self.view.epoch || !self.rules.epoch_order;
-        match &mut self.role {
-            Role::Holder(holder) | Role::HandingOver(holder) if is_ours => Some(holder),
-            _ => None,
-        }
-    }
-
-    fn to_witness(&mut self, body: Body) {
+    pub(super) fn tell_witness(&mut self, body: Body) {
         self.send(Party::Witness(self.view.membership), None, body);
     }
 
-    fn to_other(&mut self, incarnation: Option<Incarnation>, body: Body) {
+    pub(super) fn tell_other(&mut self, incarnation: Option<Incarnation>, body: Body) {
         self.send(Party::Instance(self.member.instance.other()), incarnation, body);
     }
 

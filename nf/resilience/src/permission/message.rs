@@ -3,8 +3,8 @@
 use clock::Instant;
 use serde::{Deserialize, Serialize};
 
-use super::types::{Epoch, Held, Incarnation, InstanceId, Member, Membership, PairId, Record, SetVersion};
 use super::Change;
+use super::types::{Epoch, Held, Incarnation, InstanceId, Member, Membership, PairId, Record, SetVersion};
 
 /// Version of [`Message`] on the wire. Another one is refused by [`Message::is_readable`].
 pub const VERSION: u16 = 1;

@@ -28,6 +28,7 @@ mod holder;
 mod instance;
 mod message;
 mod rules;
+mod standby;
 #[cfg(test)]
 mod tests;
 mod timing;
@@ -40,7 +41,8 @@ pub use message::{Body, Message, Party, Refused, VERSION};
 pub use rules::{Rule, Rules};
 pub use timing::{LeaseTooShort, Timing};
 pub use types::{
-    BothInstances, Epoch, Held, Incarnation, InstanceId, Member, Membership, PairId, Position, Record, SetVersion,
+    BothInstances, Epoch, Held, Incarnation, InstanceId, Member, Membership, PairId, Position, Record,
+    SetVersion,
 };
 pub use witness::{Acceptance, LossyStart, Witness, WitnessState};
 

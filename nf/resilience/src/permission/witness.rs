@@ -14,7 +14,9 @@ use serde::{Deserialize, Serialize};
 use super::message::{Body, Message, Party, Refused, VERSION};
 use super::rules::Rules;
 use super::timing::Timing;
-use super::types::{BothInstances, Epoch, Incarnation, InstanceId, Member, Membership, PairId, Record, SetVersion};
+use super::types::{
+    BothInstances, Epoch, Incarnation, InstanceId, Member, Membership, PairId, Record, SetVersion,
+};
 use super::{Became, Change, Durable, Output};
 
 /// May a start be declared that can lose records (S2-Q12)?
@@ -181,7 +183,9 @@ impl Witness {
                     Body::Change { epoch, set_version, change } => {
                         self.on_change(from, epoch, set_version, change);
                     }
-                    Body::Ask { epoch, number, has_ended } => self.on_ask(now, from, epoch, number, has_ended),
+                    Body::Ask { epoch, number, has_ended } => {
+                        self.on_ask(now, from, epoch, number, has_ended)
+                    }
                     Body::Released(epoch) => self.on_released(from, epoch),
                     _ => {}
                 }
@@ -248,7 +252,8 @@ impl Witness {
             self.stands(from.instance);
             return;
         }
-        let hears = echo.is_some_and(|echo| now.saturating_since(echo) <= timing.echo_age_max()) || !rules.echo;
+        let hears =
+            echo.is_some_and(|echo| now.saturating_since(echo) <= timing.echo_age_max()) || !rules.echo;
         if hears {
             // Never earlier than it was: the wait after a start stays.
             *grant_from = (*grant_from).max(now + timing.wait());

@@ -217,6 +217,25 @@ pub fn superseded(blank: &World) -> World {
     commit(&world, InstanceId::Two)
 }
 
+/// A new witness was set up; X2 accepted it and lost its memory since, X1 has not heard of it. What the new life of X2 starts
+/// with is what its disk says, if `keeps_membership`.
+pub fn half_replaced(blank: &World, keeps_membership: bool) -> World {
+    let mut world = settled(blank);
+    world.budget.replacements += 1;
+    world = world.take(Step::Replace).world;
+    let cuts = [(Party::Witness(Membership(1)), Party::Instance(InstanceId::One))];
+    world = until(&world, &cuts, |world| world.instances[1].disk == Membership(1));
+    world.instances[1].process = None;
+    if !keeps_membership {
+        world.instances[1].disk = Membership(0);
+    }
+    world = world.take(Step::Restart(Host::Instance(InstanceId::Two))).world;
+    world = run(&world, 8, &cuts).expect("a start without faults is right");
+    world.flights.clear();
+    world.budget = blank.budget;
+    world
+}
+
 fn may_emit(world: &World, id: InstanceId) -> bool {
     let machine = world.instance(id);
     machine.process.as_ref().is_some_and(|process| process.may_emit(machine.now))

@@ -46,6 +46,7 @@ pub fn scenario_for(rule: Rule) -> Scenario {
         Rule::MembershipOrder => {
             (Start::Settled, 4, Budget { ticks: 40, records: 4, replacements: 1, ..nothing })
         }
+        Rule::MembershipDurable => (Start::HalfReplaced, 1, Budget { ticks: 6, ..nothing }),
         Rule::KnowingAccept => {
             (Start::Superseded, 1, Budget { ticks: 3, replacements: 1, crashes: 1, ..nothing })
         }

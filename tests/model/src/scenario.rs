@@ -31,6 +31,8 @@ pub enum Start {
     Settled,
     /// X2 holds the second epoch, X1 does not know yet.
     Superseded,
+    /// A new witness is counted by the life before of X2 only.
+    HalfReplaced,
 }
 
 /// No fault, no time.
@@ -150,6 +152,13 @@ pub const ALL: &[Scenario] = &[
         flights_max: 3,
     },
     Scenario {
+        name: "half-replaced",
+        about: "X2 lost its memory after it accepted a new witness that X1 does not know",
+        start: Start::HalfReplaced,
+        budget: Budget { ticks: 7, records: 1, ..NOTHING },
+        flights_max: 2,
+    },
+    Scenario {
         name: "replace-crash",
         about: "a new witness takes over and an instance loses its memory",
         start: Start::Settled,
@@ -227,6 +236,7 @@ impl Scenario {
             Start::Alone => fair::alone(&blank),
             Start::Settled => fair::settled(&blank),
             Start::Superseded => fair::superseded(&blank),
+            Start::HalfReplaced => fair::half_replaced(&blank, rules.membership_durable),
         };
         world.flights.clear();
         world.set_rules(rules);

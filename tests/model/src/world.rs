@@ -426,7 +426,7 @@ impl World {
         let Party::Instance(id) = flight.to else { return false };
         let machine = self.instance(id);
         let (rules, message) = (&self.rules, &flight.message);
-        if rules.membership_order && message.membership < machine.disk {
+        if rules.membership_order && rules.membership_durable && message.membership < machine.disk {
             return true;
         }
         if !(rules.incarnations && rules.epoch_order && rules.lease_from_send) {

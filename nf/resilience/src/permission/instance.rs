@@ -276,7 +276,9 @@ impl Instance {
         }
         if membership > self.view.membership {
             self.view.membership = membership;
-            self.outputs.push_back(Output::Persist(Durable::Membership(membership)));
+            if self.rules.membership_durable {
+                self.outputs.push_back(Output::Persist(Durable::Membership(membership)));
+            }
             match &mut self.role {
                 Role::Asking(_) => self.role = Role::Standby { ask_from: now + self.timing.wait() },
                 Role::Standby { ask_from } => *ask_from = (*ask_from).max(now + self.timing.wait()),

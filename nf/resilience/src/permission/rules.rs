@@ -100,6 +100,8 @@ rules! {
     KnowingAccept, knowing_accept, "S2-Q7, added", "who knows nothing accepts no witness";
     /// Words of another membership count for nothing.
     MembershipOrder, membership_order, "S2-Q7, added", "words of an older membership count for nothing";
+    /// A new life starts with the membership that the one before accepted.
+    MembershipDurable, membership_durable, "S2-Q7, added", "a new life keeps the membership of the one before";
     /// Renewals must echo a fresh acknowledgement.
     Echo, echo, "S2-Q9", "acknowledge only who hears";
     /// A record is emitted only when the standby in the set acknowledged it in this epoch.

@@ -1,6 +1,6 @@
 //! What comes when faults end: messages arrive, in order, within the tick; processes go on. Then the pair must come back.
 
-use resilience::permission::{Body, Change, InstanceId, Membership, Party, Role};
+use resilience::permission::{Body, Change, InstanceId, Membership, Party, Record, Role};
 
 use crate::ghost::Violation;
 use crate::world::{Flight, Going, Host, Step, World};
@@ -100,14 +100,7 @@ impl World {
     fn is_hopeful(&self) -> bool {
         let Some(newest) = self.witnesses.last() else { return false };
         let Some(process) = &newest.process else { return false };
-        let Some(record) = process.record() else {
-            return self.instances.iter().all(|machine| {
-                machine
-                    .process
-                    .as_ref()
-                    .is_some_and(|process| !matches!(process.role(), Role::Joining { .. }))
-            });
-        };
+        let Some(record) = process.record().copied().or_else(|| self.view_of_both()) else { return false };
         // A holder that died while it had the standby removed takes the pair with it: two failures, S2-Q12.
         let is_holder_dead = record.holder.is_none_or(|holder| {
             let process = self.instance(holder.instance).process.as_ref();
@@ -132,6 +125,16 @@ impl World {
         InstanceId::BOTH.into_iter().any(|id| {
             self.instance(id).process.as_ref().is_some_and(|process| record.in_sync.names(process.member()))
         })
+    }
+
+    /// What a new witness will be told once both accept it; `None` while one of them knows nothing.
+    fn view_of_both(&self) -> Option<Record> {
+        let view = |id| {
+            let process = self.instance(id).process.as_ref()?;
+            (!matches!(process.role(), Role::Joining { .. })).then(|| *process.view())
+        };
+        let (one, two) = (view(InstanceId::One)?, view(InstanceId::Two)?);
+        Some(if one.is_newer_than(&two) { one } else { two })
     }
 }
 

@@ -1,7 +1,18 @@
 //! What lets two instances of one network function stand in for each other.
 //!
-//! So far this is [`permission`]: who may act. Detection, mirroring and replay come next and stand on it.
+//! | module | what it decides |
+//! |---|---|
+//! | [`permission`] | who may act: leases, epochs, in-sync set, the witness |
+//! | [`rtt`] | R, of which all other times are multiples |
+//! | [`detector`] | whether a neighbour still lives: when to act |
+//!
+//! Nothing uses them yet. Mirroring and replay come next and stand on them: `docs/plan.md`.
 
 #![forbid(unsafe_code)]
 
+pub mod detector;
 pub mod permission;
+pub mod rtt;
+mod waiting;
+
+pub use waiting::Key;

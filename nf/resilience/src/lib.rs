@@ -5,14 +5,18 @@
 //! | [`permission`] | who may act: leases, epochs, in-sync set, the witness |
 //! | [`rtt`] | R, of which all other times are multiples |
 //! | [`detector`] | whether a neighbour still lives: when to act |
+//! | [`link`] | that records arrive whole, once and in order between two instances |
+//! | [`seal`] | that nobody else reads or makes what they say |
 //!
 //! Nothing uses them yet. Mirroring and replay come next and stand on them: `docs/plan.md`.
 
 #![forbid(unsafe_code)]
 
 pub mod detector;
+pub mod link;
 pub mod permission;
 pub mod rtt;
+pub mod seal;
 mod waiting;
 
 pub use waiting::Key;

@@ -9,7 +9,7 @@ use node::config::{Config, FunctionKind};
 
 use super::context::Context;
 use crate::http;
-use crate::ladder::{Addresses, Story, Told, identity_core, stories};
+use crate::ladder::{Addresses, Memory, Story, Told, identity_core, stories};
 
 /// Explain what happened.
 #[derive(Debug, clap::Args)]
@@ -30,15 +30,20 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let (mut records, mut silent) = (Vec::new(), Vec::new());
     for kind in FunctionKind::ALL {
         match ask(context, kind, &arguments.key).await {
-            Ok(told) => records.push((kind, told)),
+            Ok(memory) => records.push((kind, memory)),
             Err(reason) => silent.push(format!("{}: {reason}", kind.as_str())),
         }
     }
-    add_other_identities(context, &arguments.key, &mut records).await;
+    let is_of_call = |told: &Told| told.call_id == arguments.key.trim();
+    let is_call = records.iter().any(|(_, memory)| memory.messages.iter().any(is_of_call));
+    add_other_identities(context, &arguments.key, is_call, &mut records).await;
     if records.is_empty() {
         bail!("no function answers: `{} status` shows how the core is", context.command());
     }
-    let found: Vec<Story> = stories(&records, &addresses(context));
+    let mut found: Vec<Story> = stories(&records, &addresses(context));
+    if is_call {
+        found.retain(|story| story.call_id == arguments.key.trim());
+    }
     if found.is_empty() {
         bail!(
             "nothing is recorded of {}: each function keeps its latest 20,000 messages since it was started",
@@ -59,7 +64,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-async fn ask(context: &Context, kind: FunctionKind, key: &str) -> Result<Vec<Told>, String> {
+async fn ask(context: &Context, kind: FunctionKind, key: &str) -> Result<Memory, String> {
     let path = format!("/trace?key={}", http::percent_encoded(key));
     match http::get(&context.places.admin_socket(kind), &path, PATIENCE).await {
         Ok(answer) if answer.is_success() => answer.json().map_err(|error| error.to_string()),
@@ -68,23 +73,46 @@ async fn ask(context: &Context, kind: FunctionKind, key: &str) -> Result<Vec<Tol
     }
 }
 
-/// So many others are looked up in the HSS.
+/// So many others are looked up.
 const OTHERS_MAX: usize = 16;
 
-/// The HSS knows no calls: what it did for the other side of one is asked for by that side's identity.
-async fn add_other_identities(context: &Context, key: &str, records: &mut [(FunctionKind, Vec<Told>)]) {
-    let all = records.iter().flat_map(|(_, told)| told);
+/// The HSS knows no calls: what it did for the sides of one is asked for by their identities. Of a call, the functions
+/// that ask the HSS are asked likewise: only who knows all that they worked on can tell for which of it they asked.
+async fn add_other_identities(
+    context: &Context,
+    key: &str,
+    is_call: bool,
+    records: &mut [(FunctionKind, Memory)],
+) {
+    let all = records.iter().flat_map(|(_, memory)| &memory.messages);
     let mut others: BTreeSet<String> =
         all.flat_map(|told| [&told.from, &told.to]).map(|text| identity_core(text).to_owned()).collect();
     others.remove(identity_core(key));
     others.remove("");
-    let Some((_, of_hss)) = records.iter_mut().find(|(kind, _)| *kind == FunctionKind::Hss) else { return };
-    for other in others.iter().take(OTHERS_MAX) {
-        // Without it the ladder has gaps at the HSS, and they show.
-        let told = ask(context, FunctionKind::Hss, other).await.unwrap_or_default();
-        let fresh: Vec<Told> = told.into_iter().filter(|told| !of_hss.contains(told)).collect();
-        of_hss.extend(fresh);
+    let is_asked = |kind| match kind {
+        FunctionKind::Hss => true,
+        FunctionKind::Icscf | FunctionKind::Scscf => is_call,
+        FunctionKind::Pcscf => false,
+    };
+    for (kind, memory) in records.iter_mut().filter(|(kind, _)| is_asked(*kind)) {
+        for other in others.iter().take(OTHERS_MAX) {
+            // Without it the ladder has gaps at the HSS, and they show.
+            let more = ask(context, *kind, other).await.unwrap_or_default();
+            // The CSCFs have told all of the call itself already.
+            if *kind == FunctionKind::Hss {
+                memory.since_micros = memory.since_micros.max(more.since_micros);
+            }
+            let fresh: Vec<Told> = more.messages.into_iter().filter(|told| is_new(told, memory)).collect();
+            memory.messages.extend(fresh);
+        }
     }
+}
+
+/// What the HSS began for others was not asked for.
+fn is_new(told: &Told, memory: &Memory) -> bool {
+    let is_begun_by_hss =
+        ["RTR", "RTA", "PPR", "PPA"].iter().any(|command| told.summary.starts_with(command));
+    !is_begun_by_hss && !memory.messages.contains(told)
 }
 
 /// Where the functions listen, from their own configuration.

@@ -126,7 +126,7 @@ fn line(arrow: &Arrow, lanes: &[Party]) -> String {
     let (left, right) = (from.min(to), from.max(to));
     let mut line = rails(lanes.len());
     // Dotted: repeated, or never received.
-    let shaft = if arrow.is_repetition || arrow.is_lost { '·' } else { '─' };
+    let shaft = if arrow.is_repetition || arrow.is_lost() { '·' } else { '─' };
     if left == right {
         // To itself: a loop that ends where it began.
         let label: Vec<char> = format!("↺ {}", label(arrow, LANE - 4)).chars().take(LANE - 2).collect();
@@ -135,7 +135,7 @@ fn line(arrow: &Arrow, lanes: &[Party]) -> String {
         return line.into_iter().collect();
     }
     line[left + 1..right].fill(shaft);
-    match (arrow.is_lost, from < to) {
+    match (arrow.is_lost(), from < to) {
         (true, true) => line[right - 1] = '✗',
         (true, false) => line[left + 1] = '✗',
         (false, true) => line[right - 1] = '▶',

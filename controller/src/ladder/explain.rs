@@ -23,7 +23,7 @@ impl Explainer {
         if !arrow.told.reasons.is_empty() && !arrow.is_repetition {
             words = format!("{words} [{}]", arrow.told.reasons.join("; "));
         }
-        match (arrow.is_lost, arrow.is_repetition) {
+        match (arrow.is_lost(), arrow.is_repetition) {
             (true, _) => format!("(was not received) {words}"),
             (false, true) => format!("(repetition) {words}"),
             (false, false) => words,
@@ -133,7 +133,7 @@ fn diameter(summary: &str) -> String {
     words.to_owned()
 }
 
-fn function(party: &Party) -> Option<FunctionKind> {
+pub(super) fn function(party: &Party) -> Option<FunctionKind> {
     match party {
         Party::Function(kind) => Some(*kind),
         Party::Device(_) => None,

@@ -48,10 +48,32 @@ pub struct Told {
     pub routing: Vec<String>,
     /// SIP: Warning and Reason.
     pub reasons: Vec<String>,
+    /// Diameter: end-to-end identifier, the same at both sides and in request and answer.
+    pub end_to_end: Option<u32>,
     /// Diameter: private identity.
     pub private_identity: String,
     /// Diameter: public identity.
     pub public_identity: String,
+}
+
+/// What a function has told.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Deserialize)]
+pub struct Memory {
+    /// Microseconds since 1970 from which on no message that was asked for is missing.
+    pub since_micros: u64,
+    /// The messages.
+    pub messages: Vec<Told>,
+}
+
+/// Was a message received?
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// Yes, or the receiver is none of ours and cannot be asked.
+    Seen,
+    /// One of ours sent it to one of ours that remembers that time, but not the message.
+    Lost,
+    /// The receiver does not answer, or does not remember that time.
+    Forgotten,
 }
 
 /// Who sends and receives.
@@ -74,8 +96,8 @@ pub struct Arrow {
     pub to: Party,
     /// Was it sent before?
     pub is_repetition: bool,
-    /// Did one of ours send it to one of ours that did not receive it?
-    pub is_lost: bool,
+    /// Was it received?
+    pub arrival: Arrival,
     /// The message.
     pub told: Told,
 }
@@ -100,18 +122,38 @@ impl Arrow {
         word.unwrap_or_default()
     }
 
-    fn key(&self) -> (String, String, String, String) {
+    /// Is it known that it did not arrive?
+    pub fn is_lost(&self) -> bool {
+        self.arrival == Arrival::Lost
+    }
+
+    fn key(&self) -> Key {
         key(&self.told)
     }
 }
 
-fn key(told: &Told) -> (String, String, String, String) {
+/// The same for both records of one message, and for no other message.
+type Key = (String, String, String, String, Option<u32>);
+
+fn key(told: &Told) -> Key {
     let told = told.clone();
     match told.protocol.as_str() {
-        "Diameter" => (told.summary, told.private_identity, told.public_identity, String::new()),
-        _ => (told.summary, told.call_id, told.cseq, told.branch),
+        "Diameter" => {
+            (told.summary, told.private_identity, told.public_identity, String::new(), told.end_to_end)
+        }
+        _ => (told.summary, told.call_id, told.cseq, told.branch, None),
     }
 }
+
+/// The same for a Diameter request and its answer.
+fn exchange(told: &Told) -> Key {
+    let mut told = told.clone();
+    told.summary.truncate(2);
+    key(&told)
+}
+
+/// RFC 6733 §3: an end-to-end identifier may be used anew after four minutes.
+const IDENTIFIER_KEPT_MICROS: u64 = 240_000_000;
 
 /// One call, registration or other exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -133,16 +175,18 @@ impl Story {
 pub type Addresses = BTreeMap<SocketAddr, FunctionKind>;
 
 /// The stories in the records, the oldest first.
-pub fn stories(records: &[(FunctionKind, Vec<Told>)], addresses: &Addresses) -> Vec<Story> {
+pub fn stories(records: &[(FunctionKind, Memory)], addresses: &Addresses) -> Vec<Story> {
     let grouped = group(arrows(records, addresses));
     let mut stories: Vec<Story> = grouped.into_iter().flat_map(Story::into_registrations).collect();
     stories.sort_by_key(|story| story.arrows.first().map(|arrow| arrow.micros));
     stories
 }
 
-fn arrows(records: &[(FunctionKind, Vec<Told>)], addresses: &Addresses) -> Vec<Arrow> {
-    let mut all: Vec<(FunctionKind, &Told)> =
-        records.iter().flat_map(|(kind, told)| told.iter().map(move |told| (*kind, told))).collect();
+fn arrows(records: &[(FunctionKind, Memory)], addresses: &Addresses) -> Vec<Arrow> {
+    let mut all: Vec<(FunctionKind, &Told)> = records
+        .iter()
+        .flat_map(|(kind, memory)| memory.messages.iter().map(move |told| (*kind, told)))
+        .collect();
     all.sort_by_key(|(_, told)| told.time_micros);
     let mut sent: BTreeMap<_, VecDeque<(FunctionKind, &Told)>> = BTreeMap::new();
     for (kind, told) in all.iter().filter(|(_, told)| told.direction == "sent") {
@@ -153,10 +197,15 @@ fn arrows(records: &[(FunctionKind, Vec<Told>)], addresses: &Addresses) -> Vec<A
         let waiting = sent.get_mut(&key(told));
         let found = waiting.and_then(|waiting| {
             // By its address, so that a function that sent to itself is found; a TCP connection may have any port.
-            let position = match party(told, addresses) {
-                Party::Function(known) => waiting.iter().position(|(sender, _)| *sender == known)?,
-                Party::Device(_) => waiting.iter().position(|(sender, _)| sender != kind)?,
-            };
+            let peer = party(told, addresses);
+            let position = waiting.iter().position(|(sender, sent)| {
+                let is_sender = match peer {
+                    Party::Function(known) => *sender == known,
+                    Party::Device(_) => sender != kind,
+                };
+                let apart = sent.time_micros.abs_diff(told.time_micros);
+                is_sender && (told.protocol != "Diameter" || apart <= IDENTIFIER_KEPT_MICROS)
+            })?;
             waiting.remove(position)
         });
         let (from, message) = match found {
@@ -168,7 +217,7 @@ fn arrows(records: &[(FunctionKind, Vec<Told>)], addresses: &Addresses) -> Vec<A
             from,
             to: Party::Function(*kind),
             is_repetition: message.is_retransmission,
-            is_lost: false,
+            arrival: Arrival::Seen,
             told: message.clone(),
         });
     }
@@ -177,7 +226,7 @@ fn arrows(records: &[(FunctionKind, Vec<Told>)], addresses: &Addresses) -> Vec<A
         arrows.push(Arrow {
             micros: told.time_micros,
             from: Party::Function(kind),
-            is_lost: matches!(to, Party::Function(_)),
+            arrival: arrival(told, &to, records),
             to,
             is_repetition: told.is_retransmission,
             told: told.clone(),
@@ -186,6 +235,16 @@ fn arrows(records: &[(FunctionKind, Vec<Told>)], addresses: &Addresses) -> Vec<A
     arrows.sort_by_key(|arrow| arrow.micros);
     mark_repetitions(&mut arrows);
     arrows
+}
+
+/// What became of a message that nobody tells to have received.
+fn arrival(told: &Told, to: &Party, records: &[(FunctionKind, Memory)]) -> Arrival {
+    let Party::Function(receiver) = to else { return Arrival::Seen };
+    let memory = records.iter().find(|(kind, _)| kind == receiver).map(|(_, memory)| memory);
+    match memory {
+        Some(memory) if memory.since_micros <= told.time_micros => Arrival::Lost,
+        _ => Arrival::Forgotten,
+    }
 }
 
 /// The other side of a message.
@@ -215,20 +274,18 @@ fn mark_repetitions(arrows: &mut [Arrow]) {
 
 fn group(arrows: Vec<Arrow>) -> Vec<Story> {
     let mut stories: Vec<Story> = Vec::new();
-    let mut last_at: BTreeMap<FunctionKind, String> = BTreeMap::new();
+    let mut causes = Causes::default();
     for arrow in arrows {
         let call_id = match arrow.is_diameter() {
             false => arrow.told.call_id.clone(),
-            true => match call_of_diameter(&arrow, &stories, &last_at) {
+            true => match causes.call_of(&arrow) {
                 Some(call_id) => call_id,
                 // What the HSS begins has no call; anything else belongs to an exchange that was not asked for.
                 None if matches!(arrow.method(), "RTR" | "RTA" | "PPR" | "PPA") => String::new(),
                 None => continue,
             },
         };
-        if let (Party::Function(kind), false) = (&arrow.to, arrow.is_diameter()) {
-            last_at.insert(*kind, call_id.clone());
-        }
+        causes.note(&arrow);
         match stories.iter_mut().find(|story| story.call_id == call_id) {
             Some(story) => story.arrows.push(arrow),
             None => stories.push(Story { call_id, arrows: vec![arrow] }),
@@ -240,40 +297,98 @@ fn group(arrows: Vec<Arrow>) -> Vec<Story> {
 /// How long after a SIP message a Diameter message may still belong to it: longer than any transaction.
 const DIAMETER_AFTER_MICROS: u64 = 32_000_000;
 
-/// Diameter names no call: it belongs to an exchange that would cause it, that names its identity and is recent; the one
-/// that the function has just worked on, if it is among these.
-fn call_of_diameter(
-    arrow: &Arrow,
-    stories: &[Story],
-    last_at: &BTreeMap<FunctionKind, String>,
-) -> Option<String> {
-    let latest = [&arrow.from, &arrow.to].into_iter().find_map(|party| match party {
-        Party::Function(kind) => last_at.get(kind),
-        Party::Device(_) => None,
-    });
-    let fits: Vec<&Story> = stories.iter().filter(|story| story.causes(arrow)).collect();
-    let story = fits.iter().find(|story| Some(&story.call_id) == latest).or(fits.last());
-    story.map(|story| story.call_id.clone())
+/// Diameter names no call. A request belongs to the SIP request that made its sender ask: the latest one at that function
+/// that would cause it, names its identity and has no final answer yet. An answer belongs where its request does.
+#[derive(Default)]
+struct Causes {
+    /// SIP requests to functions, the oldest first.
+    requests: Vec<Cause>,
+    /// The calls of Diameter requests.
+    exchanges: BTreeMap<Key, Option<String>>,
 }
 
-impl Story {
-    fn causes(&self, diameter: &Arrow) -> bool {
-        let (Some(first), Some(last)) = (self.arrows.first(), self.arrows.last()) else { return false };
-        let is_registration = first.method() == "REGISTER";
+struct Cause {
+    at: FunctionKind,
+    micros: u64,
+    finished_micros: Option<u64>,
+    call_id: String,
+    cseq: String,
+    branch: String,
+    is_registration: bool,
+    /// The text that names its identities.
+    names: String,
+}
+
+impl Causes {
+    fn note(&mut self, arrow: &Arrow) {
+        let told = &arrow.told;
+        match (&arrow.to, &arrow.from, arrow.status()) {
+            _ if arrow.is_diameter() || arrow.is_repetition => {}
+            (Party::Function(at), _, None) if arrow.method() != "ACK" => self.requests.push(Cause {
+                at: *at,
+                micros: arrow.micros,
+                finished_micros: None,
+                call_id: told.call_id.clone(),
+                cseq: told.cseq.clone(),
+                branch: told.branch.clone(),
+                is_registration: arrow.method() == "REGISTER",
+                names: format!("{} {} {}", told.from, told.to, told.summary),
+            }),
+            (_, Party::Function(from), Some(200..)) => {
+                let is_answered = |cause: &&mut Cause| {
+                    (cause.at, &cause.call_id, &cause.cseq, &cause.branch)
+                        == (*from, &told.call_id, &told.cseq, &told.branch)
+                };
+                self.requests.iter_mut().filter(is_answered).for_each(|cause| {
+                    cause.finished_micros.get_or_insert(arrow.micros);
+                });
+            }
+            _ => {}
+        }
+    }
+
+    fn call_of(&mut self, arrow: &Arrow) -> Option<String> {
+        let is_request = arrow.method().ends_with('R');
+        let exchange = exchange(&arrow.told);
+        if let (false, Some(call_id)) = (is_request, self.exchanges.get(&exchange)) {
+            return call_id.clone();
+        }
+        let Party::Function(asker) = (if is_request { &arrow.from } else { &arrow.to }) else { return None };
+        let cause = self.requests.iter().rev().find(|cause| cause.at == *asker && cause.has_caused(arrow));
+        let call_id = cause.map(|cause| cause.call_id.clone());
+        if is_request {
+            self.exchanges.insert(exchange, call_id.clone());
+        }
+        call_id
+    }
+}
+
+impl Cause {
+    fn has_caused(&self, diameter: &Arrow) -> bool {
+        let told = &diameter.told;
+        let about = told.summary.split_whitespace().nth(1).unwrap_or_default();
         let is_cause = match diameter.method() {
-            "UAR" | "UAA" => is_registration,
-            "LIR" | "LIA" => !is_registration,
-            "MAR" | "MAA" | "SAR" | "SAA" => true,
+            "UAR" | "UAA" | "MAR" | "MAA" => self.is_registration,
+            "LIR" | "LIA" => !self.is_registration,
+            "SAR" => match about {
+                "UNREGISTERED_USER" => !self.is_registration,
+                "NO_ASSIGNMENT" => true,
+                _ => self.is_registration,
+            },
+            "SAA" => true,
             _ => false,
         };
-        let is_recent = diameter.micros.saturating_sub(last.micros) <= DIAMETER_AFTER_MICROS;
-        let named = format!("{} {} {}", first.told.from, first.told.to, first.told.summary);
-        let told = &diameter.told;
+        // The S-CSCF tells the HSS of a registration that came to nothing after it has answered the device.
+        let is_told_late = about.starts_with("AUTHENTICATION_") || about.contains("DEREGISTRATION");
+        let end = match self.finished_micros {
+            Some(finished) if !is_told_late => finished,
+            _ => self.micros + DIAMETER_AFTER_MICROS,
+        };
         let is_named = [&told.public_identity, &told.private_identity].iter().any(|identity| {
             let core = identity_core(identity);
-            !core.is_empty() && named.contains(core)
+            !core.is_empty() && self.names.contains(core)
         });
-        is_cause && is_recent && is_named
+        is_cause && is_named && (self.micros..=end).contains(&diameter.micros)
     }
 }
 

@@ -1,7 +1,10 @@
 //! The last sentence of a story: how it ended, and where to look when it ended badly.
 
+use std::collections::BTreeSet;
+
 use super::draw::name;
-use super::{Arrow, Party, Story};
+use super::explain::function;
+use super::{Arrival, Arrow, Party, Story};
 
 pub(super) fn sentence(story: &Story) -> String {
     let Some(first) = story.arrows.first() else { return String::new() };
@@ -16,7 +19,7 @@ pub(super) fn sentence(story: &Story) -> String {
     if let Some(refusal) = refusal(story) {
         text.push_str(&format!(" {refusal}"));
     }
-    let (repeated, lost) = (count(story, |arrow| arrow.is_repetition), count(story, |arrow| arrow.is_lost));
+    let (repeated, lost) = (count(story, |arrow| arrow.is_repetition), count(story, Arrow::is_lost));
     if repeated > 0 {
         text.push_str(&format!(
             " {repeated} {} sent again.",
@@ -27,6 +30,18 @@ pub(super) fn sentence(story: &Story) -> String {
         text.push_str(&format!(
             " {lost} {} lost between functions.",
             if lost == 1 { "message was" } else { "messages were" }
+        ));
+    }
+    let forgotten: BTreeSet<&Party> = story
+        .arrows
+        .iter()
+        .filter(|arrow| arrow.arrival == Arrival::Forgotten)
+        .map(|arrow| &arrow.to)
+        .collect();
+    for kind in forgotten.into_iter().filter_map(function) {
+        text.push_str(&format!(
+            " What the {} received is not known: it does not answer, or does not remember that time.",
+            name(kind)
         ));
     }
     text

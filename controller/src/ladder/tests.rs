@@ -32,6 +32,14 @@ fn cx(micros: u64, direction: &str, peer: &str, summary: &str) -> Told {
     }
 }
 
+/// The stories of functions that remember everything.
+fn stories(records: &[(FunctionKind, Vec<Told>)], addresses: &Addresses) -> Vec<Story> {
+    let remember = |(kind, told): &(FunctionKind, Vec<Told>)| {
+        (*kind, Memory { since_micros: 0, messages: told.clone() })
+    };
+    super::stories(&records.iter().map(remember).collect::<Vec<_>>(), addresses)
+}
+
 const DEVICE: &str = "127.0.0.1:5080";
 const REGISTER: &str = "REGISTER sip:a.b SIP/2.0";
 const UNAUTHORIZED: &str = "SIP/2.0 401 Unauthorized";
@@ -102,7 +110,7 @@ fn what_one_function_sent_and_another_received_is_one_arrow() {
         ]
     );
     assert!(stories[0].arrows[5].is_repetition, "the device asked again");
-    assert!(stories[0].arrows.iter().all(|arrow| !arrow.is_lost));
+    assert!(stories[0].arrows.iter().all(|arrow| !arrow.is_lost()));
 }
 
 #[test]
@@ -125,10 +133,9 @@ fn the_ladder_can_be_read() {
 #[test]
 fn a_message_that_never_arrived_between_functions_is_marked() {
     let mut records = challenge();
-    records.retain(|(kind, _)| *kind != Icscf);
-    records.retain(|(kind, _)| *kind == Pcscf);
-    let told = &mut records[0].1;
-    told.truncate(2);
+    records[0].1.truncate(2);
+    records[1].1.clear();
+    records.truncate(2);
     let stories = stories(&records, &addresses());
     let text = stories[0].draw();
     assert!(text.contains('✗') && text.contains("(was not received)"), "{text}");
@@ -157,7 +164,7 @@ fn a_function_that_sends_to_itself_is_drawn() {
     )];
     let stories = stories(&records, &addresses());
     assert_eq!(stories[0].arrows.len(), 1);
-    assert!(!stories[0].arrows[0].is_lost);
+    assert!(!stories[0].arrows[0].is_lost());
     assert!(stories[0].draw().contains("│↺ REGISTER"), "{}", stories[0].draw());
 }
 
@@ -200,8 +207,119 @@ fn each_registration_has_a_ladder_of_its_own_though_the_call_id_is_the_same() {
 #[test]
 fn what_a_sar_is_about_stands_in_the_words() {
     let mut records = challenge();
-    records[3].1.push(cx(360, "received", "scscf.a.b", "SAR AUTHENTICATION_FAILURE"));
+    records[3].1.push(cx(560, "received", "scscf.a.b", "SAR AUTHENTICATION_FAILURE"));
     let text = stories(&records, &addresses())[0].draw();
     assert!(text.contains("◀") && text.contains("the device could not prove who it is"), "{text}");
     assert!(!text.contains("The HSS refused"), "a request is no refusal: {text}");
+}
+
+fn of_call(micros: u64, direction: &str, peer: &str, summary: &str, call: &str) -> Told {
+    Told {
+        call_id: call.into(),
+        cseq: "1 INVITE".into(),
+        from: "<sip:alice@a.b>;tag=1".into(),
+        ..sip(micros, direction, peer, summary, &format!("b{call}"))
+    }
+}
+
+/// A LIR and its answer, as the I-CSCF and the HSS tell them.
+fn lookup(records: &mut [(FunctionKind, Vec<Told>)], micros: u64, end_to_end: u32) {
+    let tell = |micros, direction, peer, summary| Told {
+        end_to_end: Some(end_to_end),
+        ..cx(micros, direction, peer, summary)
+    };
+    records[0].1.push(tell(micros, "sent", "hss.a.b", "LIR"));
+    records[1].1.push(tell(micros + 20, "received", "icscf.a.b", "LIR"));
+    records[1].1.push(tell(micros + 40, "sent", "icscf.a.b", "LIA 2001"));
+    records[0].1.push(tell(micros + 60, "received", "hss.a.b", "LIA 2001"));
+}
+
+const INVITE: &str = "INVITE sip:bob@a.b SIP/2.0";
+const SCSCF: &str = "127.0.0.13:6060";
+
+/// Two calls to the same user, at 0 and at `apart`; the I-CSCF answers each after 1 s.
+fn two_calls(apart: u64) -> Vec<(FunctionKind, Vec<Told>)> {
+    let mut records = vec![(Icscf, Vec::new()), (Hss, Vec::new())];
+    for (start, call) in [(0, "c1"), (apart, "c2")] {
+        records[0].1.push(of_call(start, "received", SCSCF, INVITE, call));
+        lookup(&mut records, start + 100, start as u32 + 7);
+        records[0].1.push(of_call(start + 1_000_000, "sent", SCSCF, "SIP/2.0 200 OK", call));
+    }
+    records
+}
+
+fn told_of(story: &Story) -> Vec<(u64, &str)> {
+    let is_diameter = |arrow: &&Arrow| arrow.is_diameter();
+    story
+        .arrows
+        .iter()
+        .filter(is_diameter)
+        .map(|arrow| (arrow.micros - 1_000_000_000, arrow.method()))
+        .collect()
+}
+
+#[test]
+fn each_of_two_calls_to_the_same_user_has_its_own_lookup() {
+    for apart in [500, 900_000, 1_003_000] {
+        let stories = stories(&two_calls(apart), &addresses());
+        assert_eq!(told_of(&stories[0]), [(100, "LIR"), (140, "LIA")], "{apart}");
+        assert_eq!(told_of(&stories[1]), [(apart + 100, "LIR"), (apart + 140, "LIA")], "{apart}");
+        assert!(stories.iter().all(|story| story.arrows.iter().all(|arrow| !arrow.is_lost())));
+    }
+}
+
+#[test]
+fn a_message_is_paired_with_itself_and_not_with_its_like() {
+    let mut records = two_calls(500);
+    // The HSS never received the first LIR.
+    records[1].1.drain(..2);
+    let stories = stories(&records, &addresses());
+    let lost = |story: &Story| story.arrows.iter().map(Arrow::is_lost).collect::<Vec<_>>();
+    assert_eq!(lost(&stories[0]), [false, true, false, false], "{}", stories[0].draw());
+    assert_eq!(lost(&stories[1]), [false; 4], "{}", stories[1].draw());
+}
+
+#[test]
+fn what_the_hss_did_later_is_not_drawn_into_a_finished_call() {
+    let mut records = two_calls(1_003_000);
+    // As for the Call-ID of the first: the I-CSCF tells nothing of the second, the HSS all about the user.
+    records[0].1.truncate(4);
+    let later = |micros, direction, summary| cx(micros, direction, "scscf.a.b", summary);
+    records[1].1.push(later(500_000, "received", "MAR"));
+    records[1].1.push(later(500_100, "sent", "MAA 2001"));
+    let stories = stories(&records, &addresses());
+    assert_eq!(told_of(&stories[0]), [(100, "LIR"), (140, "LIA")]);
+    assert!(!stories[0].draw().contains("lost between"), "{}", stories[0].draw());
+    assert_eq!(stories.len(), 1);
+}
+
+#[test]
+fn a_lookup_after_the_final_answer_belongs_to_nobody() {
+    for (at, count) in [(1_000_000, 4), (1_000_001, 2)] {
+        let mut records = two_calls(9_000_000);
+        records[0].1.truncate(4);
+        records[1].1.truncate(2);
+        lookup(&mut records, at, 99);
+        assert_eq!(told_of(&stories(&records, &addresses())[0]).len(), count, "{at}");
+    }
+}
+
+#[test]
+fn what_a_function_has_forgotten_is_not_called_lost() {
+    let mut told = two_calls(9_000_000);
+    told[1].1.clear();
+    told[0].1.truncate(4);
+    let sent = told[0].1[1].time_micros;
+    for (since_micros, is_lost) in [(sent, true), (sent + 1, false)] {
+        let records = [
+            (Icscf, Memory { since_micros: 0, messages: told[0].1.clone() }),
+            (Hss, Memory { since_micros, messages: Vec::new() }),
+        ];
+        let text = super::stories(&records, &addresses())[0].draw();
+        assert_eq!(text.contains("1 message was lost"), is_lost, "{text}");
+        assert_eq!(text.contains("What the HSS received is not known"), !is_lost, "{text}");
+    }
+    // Nor is what a function received that does not answer.
+    let text = stories(&told[..1], &addresses())[0].draw();
+    assert!(!text.contains("lost") && text.contains("What the HSS received is not known"), "{text}");
 }

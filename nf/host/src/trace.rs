@@ -22,6 +22,8 @@ const ANSWER_MAX: usize = 2_000;
 /// The recorder.
 #[derive(Default)]
 pub struct Recorder {
+    /// From when on every message is remembered; unknown before the first event.
+    since: Option<WallTime>,
     records: VecDeque<Record>,
     bytes: usize,
 }
@@ -35,8 +37,30 @@ struct Record {
 
 #[derive(Clone)]
 enum What {
-    Sip { transport: Transport, peer: std::net::SocketAddr, bytes: Bytes, is_retransmission: bool },
-    Diameter { peer: String, command: &'static str, result: Option<String>, private: String, public: String },
+    Sip {
+        transport: Transport,
+        peer: std::net::SocketAddr,
+        bytes: Bytes,
+        is_retransmission: bool,
+    },
+    Diameter {
+        peer: String,
+        command: &'static str,
+        result: Option<String>,
+        end_to_end: Option<u32>,
+        private: String,
+        public: String,
+    },
+}
+
+/// The answer to an operator's question.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Answer {
+    /// Wall-clock time in microseconds since 1970 from which on nothing that was asked for is missing: the process began
+    /// then, or what is older has made room.
+    pub since_micros: u64,
+    /// The messages, oldest first.
+    pub messages: Vec<Told>,
 }
 
 /// One message, as told to an operator.
@@ -79,6 +103,9 @@ pub struct Told {
     /// SIP: Warning and Reason, which explain a failure.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub reasons: Vec<String>,
+    /// Diameter: end-to-end identifier, the same at both sides and in request and answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub end_to_end: Option<u32>,
     /// Diameter: private identity.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub private_identity: String,
@@ -90,19 +117,35 @@ pub struct Told {
 impl Recorder {
     /// Records an event, if it is a message.
     pub fn on_event(&mut self, at: WallTime, event: &Event) {
+        self.since.get_or_insert(at);
         let (is_received, what) = match event {
             Event::SipReceived { flow, bytes } => (true, sip(flow.transport, flow.remote, bytes, false)),
             Event::SipSent { destination, bytes, is_retransmission } => {
                 (false, sip(destination.transport, destination.remote, bytes, *is_retransmission))
             }
-            Event::Diameter { is_received, peer, command, result, private_identity, public_identity } => {
+            Event::Diameter {
+                is_received,
+                peer,
+                command,
+                result,
+                end_to_end,
+                private_identity,
+                public_identity,
+            } => {
                 let text = |identity: &Option<node::event::Pii<String>>| {
                     identity.as_ref().map(|identity| identity.reveal().clone()).unwrap_or_default()
                 };
                 let (private, public) = (text(private_identity), text(public_identity));
                 (
                     *is_received,
-                    What::Diameter { peer: peer.clone(), command, result: result.clone(), private, public },
+                    What::Diameter {
+                        peer: peer.clone(),
+                        command,
+                        result: result.clone(),
+                        end_to_end: *end_to_end,
+                        private,
+                        public,
+                    },
                 )
             }
             _ => return,
@@ -112,12 +155,13 @@ impl Recorder {
         while self.records.len() > RECORDS_MAX || self.bytes > BYTES_MAX {
             let Some(oldest) = self.records.pop_front() else { break };
             self.bytes -= oldest.what.size();
+            self.since = Some(WallTime(oldest.at.0 + 1));
         }
     }
 
     /// A copy to search in without keeping the loop waiting: the messages themselves are shared.
     pub fn snapshot(&self) -> Snapshot {
-        Snapshot(self.records.iter().cloned().collect())
+        Snapshot { since: self.since, records: self.records.iter().cloned().collect() }
     }
 }
 
@@ -137,15 +181,18 @@ impl What {
 }
 
 /// What was recorded up to one moment.
-pub struct Snapshot(Vec<Record>);
+pub struct Snapshot {
+    since: Option<WallTime>,
+    records: Vec<Record>,
+}
 
 impl Snapshot {
     /// The messages of a Call-ID or an identity, oldest first; the newest when there are too many. An empty key: all.
-    pub fn search(&self, key: &str) -> Vec<Told> {
+    pub fn search(&self, key: &str) -> Answer {
         let key = identity_core(key.trim());
         let mut identities = BTreeSet::new();
         let mut found: Vec<(usize, Told)> = Vec::new();
-        for (index, record) in self.0.iter().enumerate() {
+        for (index, record) in self.records.iter().enumerate() {
             if let What::Sip { bytes, .. } = &record.what {
                 let told = record.tell();
                 if key.is_empty() || told.call_id == key || names(bytes, key) {
@@ -172,7 +219,7 @@ impl Snapshot {
             }
             _ => None,
         };
-        for (index, record) in self.0.iter().enumerate() {
+        for (index, record) in self.records.iter().enumerate() {
             let is_in_span = span.is_none_or(|(first, last)| (first..=last).contains(&record.at.0));
             if is_identity_known(record) && (is_in_span || record.is_about(key)) {
                 found.push((index, record.tell()));
@@ -180,7 +227,12 @@ impl Snapshot {
         }
         found.sort_by_key(|(index, _)| *index);
         let skip = found.len().saturating_sub(ANSWER_MAX);
-        found.into_iter().skip(skip).map(|(_, told)| told).collect()
+        let skipped = skip.checked_sub(1).map(|last| found[last].1.time_micros + 1);
+        let since = self.since.map_or(u64::MAX, |since| since.0);
+        Answer {
+            since_micros: skipped.map_or(since, |skipped| skipped.max(since)),
+            messages: found.into_iter().skip(skip).map(|(_, told)| told).collect(),
+        }
     }
 }
 
@@ -211,6 +263,7 @@ impl Record {
             branch: String::new(),
             routing: Vec::new(),
             reasons: Vec::new(),
+            end_to_end: None,
             private_identity: String::new(),
             public_identity: String::new(),
         };
@@ -221,13 +274,14 @@ impl Record {
                 told.is_retransmission = *is_retransmission;
                 told.read_message(bytes);
             }
-            What::Diameter { peer, command, result, private, public } => {
+            What::Diameter { peer, command, result, end_to_end, private, public } => {
                 told.protocol = "Diameter";
                 told.peer.clone_from(peer);
                 told.summary = match result {
                     Some(result) => format!("{command} {result}"),
                     None => (*command).to_owned(),
                 };
+                told.end_to_end = *end_to_end;
                 told.private_identity.clone_from(private);
                 told.public_identity.clone_from(public);
             }
@@ -365,6 +419,7 @@ mod tests {
                 peer: "hss".into(),
                 command: "UAR",
                 result: None,
+                end_to_end: Some(at as u32),
                 private_identity: None,
                 public_identity: Some(Pii::new(public.into())),
             },
@@ -378,11 +433,11 @@ mod tests {
         diameter(&mut recorder, 10_000_001, "sip:11@ims.example");
         diameter(&mut recorder, 10_000_002, "sip:12@ims.example");
         diameter(&mut recorder, 90_000_000, "sip:11@ims.example");
-        let told = recorder.snapshot().search("one");
+        let told = recorder.snapshot().search("one").messages;
         assert_eq!(told.iter().map(|told| told.time_micros).collect::<Vec<_>>(), [10_000_000, 10_000_001]);
         assert_eq!(told[0].branch, "z9hG4bKa");
-        assert_eq!(recorder.snapshot().search("sip:11@ims.example").len(), 3);
-        assert_eq!(recorder.snapshot().search("1@ims.example").len(), 0);
+        assert_eq!(recorder.snapshot().search("sip:11@ims.example").messages.len(), 3);
+        assert_eq!(recorder.snapshot().search("1@ims.example").messages.len(), 0);
     }
 
     #[test]
@@ -405,5 +460,29 @@ mod tests {
         }
         assert_eq!(recorder.records.len(), 4);
         assert_eq!(recorder.records[0].at, WallTime(2));
+    }
+
+    #[test]
+    fn it_is_told_from_when_on_everything_is_remembered() {
+        let mut recorder = Recorder::default();
+        recorder.on_event(WallTime(5), &Event::DiameterPeerUp { peer: "hss".into() });
+        received(&mut recorder, 10, REGISTER);
+        assert_eq!(recorder.snapshot().search("one").since_micros, 5, "since it began");
+        for at in 0..4 {
+            received(&mut recorder, 20 + at, &"x".repeat(BYTES_MAX / 4));
+        }
+        assert_eq!(recorder.snapshot().search("one").since_micros, 11, "the oldest has made room");
+        let mut busy = Recorder::default();
+        for at in 0..=ANSWER_MAX as u64 {
+            received(&mut busy, at, REGISTER);
+        }
+        assert_eq!(busy.snapshot().search("one").since_micros, 1, "more than one answer holds");
+    }
+
+    #[test]
+    fn request_and_answer_carry_the_end_to_end_identifier() {
+        let mut recorder = Recorder::default();
+        diameter(&mut recorder, 7, "sip:11@ims.example");
+        assert_eq!(recorder.snapshot().search("").messages[0].end_to_end, Some(7));
     }
 }

@@ -52,6 +52,9 @@ pub enum Event {
         command: &'static str,
         /// Result for answers, in words (`2001 FIRST_REGISTRATION`); for SAR what it is about (`TIMEOUT_DEREGISTRATION`).
         result: Option<String>,
+        /// End-to-end identifier (RFC 6733 §3), by which the records of both sides are paired; none when the request was
+        /// refused before it was sent.
+        end_to_end: Option<u32>,
         /// Private identity, if any.
         private_identity: Option<Pii<String>>,
         /// Public identity, if any.

@@ -57,8 +57,8 @@ pub(crate) struct Peers {
     incoming: BTreeMap<DiameterKey, Incoming>,
     /// What connections that ended had answered, by host: the next one of that host goes on with it.
     answered: BTreeMap<String, AnswerCache>,
-    /// Requests of ours that wait for an answer.
-    asked: BTreeMap<QueryKey, About>,
+    /// Requests of ours that wait for an answer: their end-to-end identifier, and whom they are about.
+    asked: BTreeMap<QueryKey, (Option<u32>, About)>,
     /// What the trace is to be told.
     events: Vec<Event>,
     incoming_next: u64,
@@ -215,18 +215,20 @@ impl Peers {
                 let about = about(request);
                 let host =
                     self.slots.get(&number).and_then(|slot| slot.peer.host()).unwrap_or("unknown").to_owned();
-                self.events.push(trace(false, &host, request.name(), detail(request), &about));
-                self.asked.insert(query, about);
+                let mut end_to_end = None;
                 self.with(number, |slot| {
-                    slot.peer.send_request(now, query.0, request, destination_host, &realm)
+                    end_to_end = slot.peer.send_request(now, query.0, request, destination_host, &realm);
                 });
+                self.events.push(trace(false, &host, request.name(), detail(request), end_to_end, &about));
+                self.asked.insert(query, (end_to_end, about));
             }
         }
     }
 
     pub fn answer(&mut self, now: Instant, key: DiameterKey, answer: &cx::Answer) {
         let Some(Incoming { slot, host, ticket, about }) = self.incoming.remove(&key) else { return };
-        self.events.push(trace(false, &host, answer.name(), Some(answer.result().to_string()), &about));
+        let result = Some(answer.result().to_string());
+        self.events.push(trace(false, &host, answer.name(), result, Some(ticket.end_to_end), &about));
         // The peer may have come back on another connection meanwhile.
         let is_host = |slot: &Slot| slot.configured.is_none() && slot.peer.host() == Some(&host);
         let known = self.slots.contains_key(&slot).then_some(slot);
@@ -284,11 +286,11 @@ impl Peers {
                         outputs.push_back(Output::Event(Event::DiameterPeerDown { peer: host, reason }));
                     }
                     PeerOutput::Answer { ticket, answer } => {
-                        let about = self.asked.remove(&QueryKey(ticket)).unwrap_or_default();
+                        let (end_to_end, about) = self.asked.remove(&QueryKey(ticket)).unwrap_or_default();
                         if let Ok(answer) = &answer {
                             let host = slot.peer.host().unwrap_or("unknown");
-                            let event =
-                                trace(true, host, answer.name(), Some(answer.result().to_string()), &about);
+                            let result = Some(answer.result().to_string());
+                            let event = trace(true, host, answer.name(), result, end_to_end, &about);
                             outputs.push_back(Output::Event(event));
                         }
                         indications.push_back(Indication::Answer {
@@ -309,6 +311,7 @@ impl Peers {
                             &origin_host,
                             request.name(),
                             detail(&request),
+                            Some(ticket.end_to_end),
                             &about,
                         )));
                         self.incoming
@@ -415,6 +418,7 @@ fn trace(
     peer: &str,
     command: &'static str,
     result: Option<String>,
+    end_to_end: Option<u32>,
     about: &About,
 ) -> Event {
     Event::Diameter {
@@ -422,6 +426,7 @@ fn trace(
         peer: peer.to_owned(),
         command,
         result,
+        end_to_end,
         private_identity: about.0.clone(),
         public_identity: about.1.clone(),
     }

@@ -315,7 +315,8 @@ impl Peer {
 
     /// Asks the peer something. `destination_host` `None`: whoever serves the realm.
     ///
-    /// Sent at once or when the connection opens. `ticket` comes back in [`PeerOutput::Answer`].
+    /// Sent at once or when the connection opens. `ticket` comes back in [`PeerOutput::Answer`]. Returns the end-to-end
+    /// identifier; none when the request is refused here.
     pub fn send_request(
         &mut self,
         now: Instant,
@@ -323,7 +324,7 @@ impl Peer {
         request: &cx::Request,
         destination_host: Option<&str>,
         destination_realm: &str,
-    ) {
+    ) -> Option<u32> {
         let refuse = if self.is_stopping || matches!(self.state, State::Closed) {
             Some(Failure::NoPeer)
         } else if self.pending.is_full() {
@@ -333,7 +334,7 @@ impl Peer {
         };
         if let Some(failure) = refuse {
             self.outputs.push_back(PeerOutput::Answer { ticket, answer: Err(failure) });
-            return;
+            return None;
         }
         let (hop_by_hop, end_to_end) = self.identifiers.next_pair(now);
         let envelope = cx::Envelope {
@@ -351,6 +352,7 @@ impl Peer {
         if self.may_send_requests() {
             self.send_waiting();
         }
+        Some(end_to_end)
     }
 
     /// Answers a request of the peer. Nothing happens when it is forgotten already.

@@ -81,12 +81,9 @@ impl Explainer {
             }
             (200..300, "REGISTER") => "registered, with Service-Route and the associated identities".into(),
             (200..300, _) => "done".into(),
-            (404, _) => "nobody here has that identity".into(),
             (408, _) => "no answer in time".into(),
             (423, _) => "the time asked for is too short".into(),
-            (480, _) => "the user has no registered device".into(),
             (486, _) => "busy".into(),
-            (487, _) => "ended by the caller's CANCEL".into(),
             (503, _) => "too much to do or no way onwards: try later".into(),
             (_, _) if phrase.is_empty() => format!("refused with {status}"),
             _ => phrase.to_owned(),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use node::config::FunctionKind::{Icscf, Scscf};
+
 use super::draw::name;
 use super::explain::function;
 use super::{Arrival, Arrow, Party, Story};
@@ -113,11 +115,32 @@ fn call(story: &Story) -> String {
             };
             format!("the call succeeded: {rang}it was answered after {when}, and {end}.{ack}")
         }
-        487 => format!("{rang}the caller gave up; 487 after {when}."),
-        486 | 600 => format!("{rang}the called user is busy ({status} after {when})."),
-        480 => format!("{rang}the called user cannot be reached: no registered device ({when})."),
-        404 => format!("there is no such user ({when})."),
-        _ => format!("{rang}the call failed with {status} after {when}: {}.", phrase(answer)),
+        _ => format!("{rang}{} ({when}).", refused_call(story, answer, *status)),
+    }
+}
+
+/// Why a call failed: the same status means something else from a device than from a function.
+fn refused_call(story: &Story, answer: &Arrow, status: u16) -> String {
+    let is_same = |arrow: &&Arrow| arrow.status() == Some(status) && arrow.told.cseq == answer.told.cseq;
+    let first = story.arrows.iter().find(is_same).unwrap_or(answer);
+    let is_invited = story.arrows.iter().any(|arrow| arrow.method() == "INVITE" && arrow.to == first.from);
+    let beginner = story.arrows.first().map(|first| &first.from);
+    let is_cancelled = story
+        .arrows
+        .iter()
+        .any(|arrow| arrow.method() == "CANCEL" && arrow.status().is_none() && Some(&arrow.from) == beginner);
+    match (status, function(&first.from), phrase(first)) {
+        (487, _, _) if is_cancelled => "the caller gave up: 487".into(),
+        (486 | 600, None, _) => format!("the called user is busy: {status}"),
+        (480, Some(Scscf), "Temporarily Unavailable") | (480, Some(Icscf), "Not registered") => {
+            "the called user cannot be reached: no registered device".into()
+        }
+        (404, Some(Icscf | Scscf), "Not Found") => "there is no such user".into(),
+        (_, Some(kind), phrase) => format!("the call failed: the {} answered {status}: {phrase}", name(kind)),
+        (_, None, phrase) if is_invited => {
+            format!("the call failed: the callee's device answered {status} ({phrase})")
+        }
+        (_, None, phrase) => format!("the call failed with {status}: {phrase}"),
     }
 }
 

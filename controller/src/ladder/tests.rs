@@ -323,3 +323,52 @@ fn what_a_function_has_forgotten_is_not_called_lost() {
     let text = stories(&told[..1], &addresses())[0].draw();
     assert!(!text.contains("lost") && text.contains("What the HSS received is not known"), "{text}");
 }
+
+/// A call to bob that `from` refuses; the P-CSCF tells it.
+fn refused_by(from: &str, summary: &str, cancelled: bool) -> String {
+    let callee = "127.0.0.1:5090";
+    let mut told = vec![
+        of_call(0, "received", DEVICE, INVITE, "c1"),
+        Told { branch: "b2".into(), ..of_call(100, "sent", callee, INVITE, "c1") },
+    ];
+    if cancelled {
+        let cancel = of_call(150, "received", DEVICE, "CANCEL sip:bob@a.b SIP/2.0", "c1");
+        told.push(Told { cseq: "1 CANCEL".into(), ..cancel });
+    }
+    if from == "device" {
+        told.push(Told { branch: "b2".into(), ..of_call(200, "received", callee, summary, "c1") });
+    } else if from == "I-CSCF" {
+        told.push(Told { branch: "b2".into(), ..of_call(200, "received", "127.0.0.12:5060", summary, "c1") });
+    }
+    told.push(of_call(300, "sent", DEVICE, summary, "c1"));
+    stories(&[(Pcscf, told)], &addresses())[0].draw()
+}
+
+#[test]
+fn who_refused_a_call_stands_in_the_last_sentence() {
+    let busy = "SIP/2.0 486 Busy Here";
+    let unavailable = "SIP/2.0 480 Temporarily Unavailable";
+    let (not_found, terminated) = ("SIP/2.0 404 Not Found", "SIP/2.0 487 Request Terminated");
+    let gone = "SIP/2.0 480 The device's connection is gone";
+    let cases = [
+        ("device", unavailable, false, "the callee's device answered 480 (Temporarily Unavailable)"),
+        ("device", not_found, false, "the callee's device answered 404 (Not Found)"),
+        ("device", terminated, false, "the callee's device answered 487 (Request Terminated)"),
+        ("device", terminated, true, "the caller gave up"),
+        ("device", busy, false, "the called user is busy"),
+        ("P-CSCF", gone, false, "the P-CSCF answered 480: The device's connection is gone"),
+        ("I-CSCF", not_found, false, "there is no such user"),
+        ("I-CSCF", "SIP/2.0 480 Not registered", false, "no registered device"),
+        ("I-CSCF", "SIP/2.0 480 The HSS does not answer", false, "the I-CSCF answered 480: The HSS does not"),
+    ];
+    for (from, summary, cancelled, wanted) in cases {
+        let text = refused_by(from, summary, cancelled);
+        let (_, outcome) = text.split_once("Outcome: ").expect("a last sentence");
+        assert!(outcome.contains(wanted), "{wanted:?} is missing in\n{text}");
+        let claims =
+            ["no registered device", "no such user", "gave up", "nobody here", "the caller's CANCEL"];
+        for claim in claims.into_iter().filter(|claim| !wanted.contains(claim)) {
+            assert!(!text.contains(claim), "{claim:?} is wrong in\n{text}");
+        }
+    }
+}

@@ -3,6 +3,7 @@
 //! | command | takes | gives |
 //! |---|---|---|
 //! | `subscriber.put` | a list of `Record`, at most 10,000 | `PutResult`; all are taken or none |
+//! | `subscriber.owners` | a list of public identities, at most 640,000 | for each the private identity it belongs to, or null |
 //! | `subscriber.get` | `Selector` | `View` |
 //! | `subscriber.list` | `ListRequest` | `Page` |
 //! | `subscriber.count` | nothing | `Count` |
@@ -25,7 +26,8 @@ use serde::de::DeserializeOwned;
 use crate::multimedia_authentication::{FIELD_AKA, FIELD_DIGEST};
 use crate::provisioning::{
     Checked, Count, DeregisterRequest, JUMP_DEFAULT, JUMP_MAX, JumpRequest, JumpResult, ListRequest,
-    PAGE_MAX, Page, PublicIdentityView, PutResult, RECORDS_MAX, Record, RegistrationState, Selector, View,
+    PAGE_MAX, PUBLIC_IDENTITIES_MAX, Page, PublicIdentityView, PutResult, RECORDS_MAX, Record,
+    RegistrationState, Selector, View,
 };
 use crate::record::{State, Subscriber};
 use crate::schema::{meta, table};
@@ -38,8 +40,8 @@ const JUMP_PER_SECOND: u64 = 16;
 /// later restores.
 const JUMP_ELAPSED_MODULUS: u64 = 1 << 26;
 
-const COMMANDS: &str = "subscriber.put, subscriber.get, subscriber.list, subscriber.count, subscriber.deregister, \
-                        subscriber.remove, subscriber.check, sequence.jump";
+const COMMANDS: &str = "subscriber.put, subscriber.owners, subscriber.get, subscriber.list, subscriber.count, \
+                        subscriber.deregister, subscriber.remove, subscriber.check, sequence.jump";
 
 /// A document that leaves.
 pub(crate) fn document(value: &impl Serialize) -> Bytes {
@@ -56,6 +58,7 @@ impl<S: Store> Hss<S> {
     pub(crate) fn on_command(&mut self, now: Instant, key: CommandKey, name: &str, body: &[u8]) {
         let result = match name {
             "subscriber.put" => self.put(body).map(|result| Some(document(&result))),
+            "subscriber.owners" => self.owners(body).map(|owners| Some(document(&owners))),
             "subscriber.get" => self.get(body).map(|view| Some(document(&view))),
             "subscriber.list" => self.list(body).map(|page| Some(document(&page))),
             "subscriber.count" => Ok(Some(document(&Count {
@@ -120,6 +123,20 @@ impl<S: Store> Hss<S> {
             }
         }
         Ok(result)
+    }
+
+    /// Whom each public identity belongs to: what an import asks before it writes anything.
+    fn owners(&self, body: &[u8]) -> Result<Vec<Option<String>>, String> {
+        let asked: Vec<String> = read("subscriber.owners", body)?;
+        let most = RECORDS_MAX * PUBLIC_IDENTITIES_MAX;
+        if asked.len() > most {
+            return Err(format!(
+                "subscriber.owners: {} identities given, at most {most} are possible",
+                asked.len()
+            ));
+        }
+        let owner = |uri: String| self.database.owner(&identity::canonical(&uri).ok()?);
+        Ok(asked.into_iter().map(owner).collect())
     }
 
     fn judge(&self, document: serde_json::Value) -> Result<(Checked, Record), String> {

@@ -53,6 +53,15 @@ fn an_identity_belongs_to_one_subscriber() {
 }
 
 #[test]
+fn the_owners_of_public_identities_are_told_in_the_order_asked() {
+    let mut world = World::with_subscribers();
+    let asked = json!(["sip:nobody@ims.example", BOB_SIP, "sip:alice@IMS.example;user=phone", "no uri"]);
+    let owners = world.command("subscriber.owners", asked).unwrap();
+    assert_eq!(owners, json!([null, "bob@ims.example", ALICE, null]));
+    assert_eq!(world.commits, 0, "it only reads");
+}
+
+#[test]
 fn documents_that_cannot_be_read_are_refused_with_a_sentence() {
     let mut world = World::default();
     let mut check = |name: &str, body: Value, part: &str| {

@@ -85,7 +85,13 @@ fn a_mistake_in_an_import_is_named_with_line_and_field_and_nothing_is_imported()
         core.run(&["status"]).says("subscribers: 0,");
     }
     let file = core.file("header.csv", "privateIdentity,color\na@ims.example,red\n").display().to_string();
-    println!("{}", core.run(&["subscriber", "import", &file]).failed().says("color").err);
+    for arguments in
+        [&["subscriber", "import", &file][..], &["subscriber", "import", "--skip-mistakes", &file]]
+    {
+        let import = core.run(arguments).failed().says("color").says("nothing was imported");
+        println!("{}", import.err);
+        assert!(!import.err.contains("--skip-mistakes"), "it would not help: {}", import.err);
+    }
     core.run(&["subscriber", "import", "/does/not/exist"]).failed().says("/does/not/exist");
     let file = core.file("bad.csv", format!("{good}bad,,,,\n")).display().to_string();
     core.run(&["subscriber", "import", "--skip-mistakes", &file])
@@ -94,6 +100,35 @@ fn a_mistake_in_an_import_is_named_with_line_and_field_and_nothing_is_imported()
     let add = core.run(&["subscriber", "add", "x@ims.example", "--k", &k[..30], "--opc", opc]).failed();
     println!("{}", add.err);
     assert!(!add.text().contains(&k[..30]), "a secret is printed");
+}
+
+#[test]
+fn an_identity_that_is_taken_is_named_with_its_line_before_anything_is_written() {
+    let there = e2e::Subscriber::new("there", Kind::Digest);
+    let core = Core::serving(44, std::slice::from_ref(&there));
+    // More than one request of the import, and of the HSS's bound, and a duplicate across that.
+    let mut people = subscribers("new", 10_050, Kind::Digest);
+    let mut thief = e2e::Subscriber::new("thief", Kind::Digest);
+    thief.public_identity = there.public_identity.clone();
+    let mut twin = e2e::Subscriber::new("twin", Kind::Digest);
+    twin.public_identity = people[7].public_identity.clone();
+    people.extend([thief, people[5].clone(), twin]);
+    let file = core.file("taken.csv", csv(&people)).display().to_string();
+    let import = core
+        .run(&["subscriber", "import", &file])
+        .failed()
+        .says(
+            "line 10052, publicIdentities: sip:there@ims.example belongs to the subscriber there@ims.example",
+        )
+        .says("line 10053, privateIdentity: new5@ims.example is in line 7 already")
+        .says("line 10054, publicIdentities: sip:new7@ims.example is in line 9 already")
+        .says("nothing was imported");
+    println!("{}", import.err.trim_end());
+    core.run(&["status"]).says("subscribers: 1,");
+    core.run(&["subscriber", "import", "--skip-mistakes", &file])
+        .succeeded()
+        .says("10050 subscribers were added, 0 replaced, 3 left out");
+    core.run(&["status"]).says("subscribers: 10051,");
 }
 
 #[test]

@@ -1,11 +1,13 @@
-//! `evertone subscriber import`: many subscribers from a file. Every row is judged before the first is written.
+//! `evertone subscriber import`: many subscribers from a file. Every row is judged before the first is written: by itself,
+//! against the other rows, and against who is in the HSS already. The file is read twice, so that no row is kept.
 
+use std::collections::BTreeSet;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use clap::ValueEnum;
-use hss::import::{self, Options};
+use hss::import::{self, Claims, ImportError, Options, Row};
 use hss::provisioning::{PutResult, Record};
 use indicatif::{ProgressBar, ProgressStyle};
 
@@ -56,29 +58,75 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         Some(Format::Open5gs) => import::Format::Open5gs,
         Some(Format::Pyhss) => import::Format::PyHss,
     };
-    let (mut good, mut mistakes) = (0_u64, 0_usize);
-    for row in import::read(format, &text, &options) {
-        match row {
-            Ok(_) => good += 1,
-            Err(mistake) => {
-                mistakes += 1;
-                if mistakes <= MISTAKES_SHOWN_MAX {
-                    eprintln!("{name}: {mistake}");
-                }
-            }
-        }
-    }
-    if mistakes > MISTAKES_SHOWN_MAX {
-        eprintln!("{name}: and {} more", mistakes - MISTAKES_SHOWN_MAX);
+    let judged = judge(context, &name, import::rows(format, &text, &options)).await?;
+    let mistakes = judged.left_out.len();
+    if judged.is_cut_off {
+        bail!("nothing was imported: what follows this mistake cannot be read, correct it first");
     }
     if mistakes > 0 && !arguments.skip_mistakes {
         bail!(
             "nothing was imported: correct the {mistakes} mistakes, or leave these rows out with --skip-mistakes"
         );
     }
-    let done = put(context, import::read(format, &text, &options).filter_map(Result::ok), good).await?;
+    let records = import::read(format, &text, &options).enumerate();
+    let records = records.filter(|(position, _)| !judged.left_out.contains(position));
+    let done = put(context, records.filter_map(|(_, record)| record.ok()), judged.good).await?;
     println!("{} subscribers were added, {} replaced, {mistakes} left out", done.added, done.replaced);
     Ok(ExitCode::SUCCESS)
+}
+
+/// What there is to say about a file as a whole.
+#[derive(Default)]
+struct Judged {
+    good: u64,
+    /// The positions of the rows that have a mistake.
+    left_out: BTreeSet<usize>,
+    /// Is the rest of the file lost with a mistake, its header for instance? Then leaving out a row does not help.
+    is_cut_off: bool,
+}
+
+/// Judges all rows and prints their mistakes, in the order of the file.
+async fn judge(
+    context: &Context,
+    name: &str,
+    rows: impl Iterator<Item = Result<Row, ImportError>>,
+) -> Result<Judged> {
+    let mut judged = Judged::default();
+    let mut claims = Claims::default();
+    let mut rows = rows.enumerate().peekable();
+    while rows.peek().is_some() {
+        let batch: Vec<_> = rows.by_ref().take(BATCH).collect();
+        let good = batch.iter().filter_map(|(_, row)| row.as_ref().ok());
+        let asked: Vec<&String> = good.flat_map(|row| &row.public_identities).collect();
+        let owners: Vec<Option<String>> = match asked.is_empty() {
+            true => Vec::new(),
+            false => command(context, "subscriber.owners", &asked).await?,
+        };
+        let mut owners = owners.as_slice();
+        for (position, row) in batch {
+            let verdict = row.and_then(|row| {
+                let (own, others) = owners.split_at_checked(row.public_identities.len()).unwrap_or_default();
+                owners = others;
+                // A row that is left out for its owner must not keep its identities from another row.
+                row.check_owners(own).and_then(|()| claims.take(&row))
+            });
+            let Err(mistake) = verdict else {
+                judged.good += 1;
+                continue;
+            };
+            judged.left_out.insert(position);
+            judged.is_cut_off |= mistake.is_of_file;
+            // What loses the rest is the last one, and said however many there were.
+            if judged.left_out.len() <= MISTAKES_SHOWN_MAX || mistake.is_of_file {
+                eprintln!("{name}: {mistake}");
+            }
+        }
+    }
+    let shown = MISTAKES_SHOWN_MAX + usize::from(judged.is_cut_off);
+    if judged.left_out.len() > shown {
+        eprintln!("{name}: and {} more", judged.left_out.len() - shown);
+    }
+    Ok(judged)
 }
 
 async fn put(context: &Context, records: impl Iterator<Item = Record>, total: u64) -> Result<PutResult> {

@@ -87,7 +87,9 @@ impl<'a> Rows<'a> {
         self.rest = self.rest.get(position + 1..).unwrap_or("");
         self.line += 1;
         if is_quoted {
-            return Err(ImportError::new(start, "", "a quotation mark is opened and never closed"));
+            // It has swallowed everything up to the end.
+            let reason = "a quotation mark is opened and never closed";
+            return Err(ImportError::new(start, "", reason).of_file());
         }
         Ok(cells.into_iter().map(|cell| cell.trim().to_owned()).collect())
     }
@@ -184,7 +186,7 @@ impl Iterator for Rows<'_> {
             && let Err(error) = self.read_header()
         {
             self.is_ended = true;
-            return Some(Err(error));
+            return Some(Err(error.of_file()));
         }
         let row = self.next_cells()?;
         Some(row.and_then(|(line, cells)| self.record(line, cells)))

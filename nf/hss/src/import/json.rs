@@ -44,9 +44,9 @@ impl<'a> Walk<'a> {
             }
             Some(Err(error)) => {
                 let reason = format!("this is no JSON: {}", without_position(&error.to_string()));
-                Err(ImportError::new(line + error.line().max(1) - 1, "", reason))
+                Err(ImportError::new(line + error.line().max(1) - 1, "", reason).of_file())
             }
-            None => Err(ImportError::new(line, "", "the file ends where a value is needed")),
+            None => Err(ImportError::new(line, "", "the file ends where a value is needed").of_file()),
         }
     }
 
@@ -77,7 +77,7 @@ pub(super) fn elements(text: &str) -> impl Iterator<Item = Result<(usize, Value)
         let element = match next {
             Some(b']') if is_array => None,
             None if is_array => {
-                Some(Err(ImportError::new(line, "", "the file ends in the middle of its list")))
+                Some(Err(ImportError::new(line, "", "the file ends in the middle of its list").of_file()))
             }
             None => None,
             Some(_) => Some(walk.value()),

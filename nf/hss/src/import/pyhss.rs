@@ -26,7 +26,7 @@ pub(super) fn subscribers<'a>(
 ) -> Box<dyn Iterator<Item = Result<(usize, Record), ImportError>> + 'a> {
     match read_tables(text) {
         Ok(tables) => records(tables, options),
-        Err(error) => Box::new(std::iter::once(Err(error))),
+        Err(error) => Box::new(std::iter::once(Err(error.of_file()))),
     }
 }
 

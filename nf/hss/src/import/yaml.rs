@@ -1,6 +1,8 @@
 //! YAML: a list of records. Block style is cut at its dashes and read item by item, so that an error has its line and
 //! 10⁵ items fit; anything else is read as one document.
 
+use serde_saphyr::Spanned;
+
 use super::ImportError;
 use crate::provisioning::Record;
 
@@ -13,7 +15,8 @@ pub(super) fn items(text: &str) -> Box<dyn Iterator<Item = Item> + '_> {
             1,
             "",
             "the file is empty; a list of subscribers is needed",
-        )))),
+        )
+        .of_file()))),
         Some(first) if is_dash(first.trim_start()) => {
             Box::new(Blocks { text, position: 0, line: 1, indent: first.len() - first.trim_start().len() })
         }
@@ -21,7 +24,7 @@ pub(super) fn items(text: &str) -> Box<dyn Iterator<Item = Item> + '_> {
         Some(_) => {
             let line = text.lines().position(|line| is_significant(&line.trim_end())).unwrap_or(0) + 1;
             let reason = "a list of subscribers is needed: begin each one with `- privateIdentity: ...`";
-            Box::new(std::iter::once(Err(ImportError::new(line, "", reason))))
+            Box::new(std::iter::once(Err(ImportError::new(line, "", reason).of_file())))
         }
     }
 }
@@ -33,8 +36,8 @@ fn is_dash(text: &str) -> bool {
 /// The list as one document, in JSON or flow style.
 fn whole(text: &str) -> Box<dyn Iterator<Item = Item>> {
     match parse(text, 1) {
-        Ok(records) => Box::new(records.into_iter().map(|record| Ok((1, record)))),
-        Err(error) => Box::new(std::iter::once(Err(error))),
+        Ok(records) => Box::new(records.into_iter().map(Ok)),
+        Err(error) => Box::new(std::iter::once(Err(error.of_file()))),
     }
 }
 
@@ -78,26 +81,37 @@ impl Iterator for Blocks<'_> {
             return None;
         }
         let skipped = block.split_inclusive('\n').take_while(|line| !self.begins_item(line)).count();
-        Some(parse(block, line).and_then(|records| match <[Record; 1]>::try_from(records) {
-            Ok([record]) => Ok((line + skipped, record)),
+        Some(parse(block, line).and_then(|records| match <[_; 1]>::try_from(records) {
+            Ok([(_, record)]) => Ok((line + skipped, record)),
             Err(_) => Err(ImportError::new(line + skipped, "", "one subscriber is needed for each dash")),
         }))
     }
 }
 
-fn parse(text: &str, first_line: usize) -> Result<Vec<Record>, ImportError> {
+/// The records of a list, each with its line.
+fn parse(text: &str, first_line: usize) -> Result<Vec<(usize, Record)>, ImportError> {
     // No snippet of the source in the message: it would show keys.
     let options = serde_saphyr::options! { with_snippet: false, budget: None };
-    serde_saphyr::from_str_with_options::<Vec<Record>>(text, options).map_err(|error| {
-        let line = error.location().map_or(1, |location| location.line().max(1)) as usize;
-        let text = error.to_string();
-        // The position stands in `line` already, counted from the file's beginning.
-        let reason = match text.split_once(": ") {
-            Some((position, reason)) if position.starts_with("error: line") => reason.to_owned(),
-            _ => text,
-        };
-        ImportError::new(first_line + line - 1, "", reason)
-    })
+    let in_file = |line: u64| first_line + line.max(1) as usize - 1;
+    let found = serde_saphyr::from_str_with_options::<Vec<Spanned<Record>>>(text, options);
+    match found {
+        Ok(found) => {
+            Ok(found.into_iter().map(|found| (in_file(found.defined.line()), found.value)).collect())
+        }
+        Err(error) => {
+            let line = error.location().map_or(1, |location| location.line());
+            Err(ImportError::new(in_file(line), "", without_position(&error.to_string())))
+        }
+    }
+}
+
+/// The position stands in `line` already, counted from the file's beginning and not from the item's.
+fn without_position(message: &str) -> &str {
+    let message = match message.split_once(": ") {
+        Some((position, reason)) if position.starts_with("error: line") => reason,
+        _ => message,
+    };
+    message.rsplit_once(" at line ").map_or(message, |(reason, _)| reason)
 }
 
 #[cfg(test)]
@@ -137,8 +151,23 @@ mod tests {
         assert_eq!(found[0], Err("line 1, aka.k: 4 hex digits given, 32 needed".into()));
         assert!(found[1].is_ok());
         let message = found[2].as_ref().unwrap_err();
-        assert!(message.starts_with("line 19") && message.contains("akka"), "{message}");
+        assert!(message.starts_with("line 19: unknown field `akka`"), "{message}");
+        assert_eq!(message.matches("line").count(), 1, "one position, counted in the file: {message}");
         assert!(!message.contains("465B"), "{message}");
+    }
+
+    #[test]
+    fn a_mistake_in_a_list_in_json_is_named_with_the_line_of_its_item() {
+        let item = |k: &str| {
+            format!(
+                "{{\"privateIdentity\": \"a@x\",\n  \"publicIdentities\": [{{\"uri\": \"sip:a@x\"}}],\n  \
+                 \"aka\": {{\"k\": \"{k}\", \"opc\": \"465B5CE8B199B49FAA5F0A2EE238A6BC\"}}}}"
+            )
+        };
+        let text = format!("[\n{},\n{}\n]\n", item("00112233445566778899001122334455"), item("0011"));
+        let found = all(&text);
+        assert!(found[0].is_ok());
+        assert_eq!(found[1], Err("line 5, aka.k: 4 hex digits given, 32 needed".into()));
     }
 
     #[test]

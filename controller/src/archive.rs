@@ -1,6 +1,7 @@
 //! The file of a backup: a line that says what it is, a line that lists what is in it with lengths and SHA-256, and
 //! then the files one after the other.
 
+use std::fs::File;
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
@@ -74,11 +75,54 @@ fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// Writes a backup, whole or not at all; says how long it is.
-pub fn write(path: &Path, archive: &Archive) -> Result<usize> {
-    let bytes = archive.encode();
-    write_private(path, &bytes)?;
-    Ok(bytes.len())
+/// A backup's file that can be written, opened before anything is stopped for its sake. It stands beside its place and
+/// takes it when it is whole; without that, it goes.
+#[derive(Debug)]
+pub struct Target {
+    path: PathBuf,
+    new: PathBuf,
+    file: File,
+}
+
+impl Target {
+    /// Opens it.
+    pub fn open(path: &Path) -> Result<Target> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".new");
+        let new = PathBuf::from(name);
+        let open = || -> std::io::Result<File> {
+            // Else only the exchange at the end would tell.
+            if path.is_dir() {
+                return Err(std::io::ErrorKind::IsADirectory.into());
+            }
+            std::fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&new)
+        };
+        let file = open().with_context(|| format!("cannot write {}", path.display()))?;
+        Ok(Target { path: path.to_owned(), new, file })
+    }
+
+    /// Writes a backup, whole or not at all; says how long it is.
+    pub fn write(self, archive: &Archive) -> Result<usize> {
+        let bytes = archive.encode();
+        self.write_bytes(&bytes)?;
+        Ok(bytes.len())
+    }
+
+    fn write_bytes(mut self, bytes: &[u8]) -> Result<()> {
+        let mut write = || -> std::io::Result<()> {
+            self.file.write_all(bytes)?;
+            self.file.sync_all()?;
+            std::fs::rename(&self.new, &self.path)
+        };
+        write().with_context(|| format!("cannot write {}", self.path.display()))
+    }
+}
+
+impl Drop for Target {
+    fn drop(&mut self) {
+        // After the exchange there is none.
+        let _ = std::fs::remove_file(&self.new);
+    }
 }
 
 /// Reads and checks a backup.
@@ -89,19 +133,7 @@ pub fn read(path: &Path) -> Result<Archive> {
 
 /// Writes a file that only the owner may read, durably, whole or not at all.
 pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let mut name = path.as_os_str().to_owned();
-    name.push(".new");
-    let new = PathBuf::from(name);
-    let write = || -> std::io::Result<()> {
-        let mut options = std::fs::OpenOptions::new();
-        let mut file = options.write(true).create(true).truncate(true).mode(0o600).open(&new)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        std::fs::rename(&new, path)
-    };
-    write()
-        .inspect_err(|_| drop(std::fs::remove_file(&new)))
-        .with_context(|| format!("cannot write {}", path.display()))
+    Target::open(path)?.write_bytes(bytes)
 }
 
 #[cfg(test)]

@@ -43,6 +43,8 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     if !store.exists() {
         bail!("there is nothing to back up: {} does not exist", store.display());
     }
+    // Before the pause: the HSS shall not be stopped for a file that cannot be written.
+    let target = archive::Target::open(&arguments.file)?;
     let begun = Instant::now();
     let is_held = hold(context).await?;
     let copied = || -> Result<Archive> {
@@ -59,7 +61,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let copied = copied();
     release(context, is_held).await?;
     let pause = begun.elapsed();
-    let bytes = archive::write(&arguments.file, &copied?)?;
+    let bytes = target.write(&copied?)?;
     println!(
         "{bytes} bytes were written to {}; it holds the key: keep it like one",
         arguments.file.display()

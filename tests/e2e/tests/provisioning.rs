@@ -132,6 +132,20 @@ fn an_identity_that_is_taken_is_named_with_its_line_before_anything_is_written()
 }
 
 #[test]
+fn a_backup_that_cannot_be_written_does_not_pause_the_hss() {
+    let core = Core::serving(45, &[]);
+    let before = core.pids();
+    for target in ["/proc/no/such/place", "/dev/null/file", &core.directory().display().to_string()] {
+        let backup = core.run(&["backup", target]).failed().says(target);
+        println!("{}", backup.err.trim_end());
+        assert_eq!(core.pids(), before, "the HSS was stopped for nothing");
+    }
+    let target = core.directory().join("whole.evertone").display().to_string();
+    core.run(&["backup", &target]).succeeded().says("the HSS paused");
+    assert!(!std::path::Path::new(&format!("{target}.new")).exists());
+}
+
+#[test]
 fn no_secret_is_in_anything_that_the_core_writes_for_people() {
     let mut core = Core::new(43);
     // The most that an operator can ask for.

@@ -16,7 +16,7 @@ const AFTER: Duration = Duration::from_secs(2);
 /// After a challenge: a device that answers has done so.
 const SILENCE: Duration = Duration::from_secs(5);
 
-/// Waits for REGISTERs of `identity` (of anybody when none is given) that answer a challenge.
+/// Waits for REGISTERs of `identity` (of anybody when none is given) that answer a challenge or are refused without one.
 pub async fn wait(identity: Option<&str>, patience: Duration) -> Result<Vec<Register>> {
     let identity = identity.map(str::to_owned);
     println!("waiting for a REGISTER; let the device register now");
@@ -59,7 +59,7 @@ fn capture(identity: Option<&str>, patience: Duration) -> Result<Vec<Register>> 
         let found = collector.finish();
         let mut meant =
             found.iter().filter(|register| identity.is_none_or(|identity| register.is_of(identity)));
-        if !has_one && meant.clone().any(|register| register.answers_challenge) {
+        if !has_one && meant.clone().any(|register| register.answers_challenge || register.is_refused) {
             (has_one, deadline) = (true, Instant::now() + AFTER);
         }
         if !has_challenge && meant.any(|register| register.unanswered.is_some()) {

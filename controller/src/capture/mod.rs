@@ -4,7 +4,7 @@ pub mod live;
 mod packet;
 mod pcap;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use anyhow::{Result, bail};
@@ -21,6 +21,8 @@ pub struct Register {
     pub answers_challenge: bool,
     /// The AKA challenge that followed and that the device has not answered: it refuses it, or is a tool that gives up.
     pub unanswered: Option<Challenge>,
+    /// Was it refused for good (403)? Without a challenge before, the identity or the domain is wrong.
+    pub is_refused: bool,
     /// Call-ID and CSeq: the same request is seen on every hop.
     identity: (String, String),
 }
@@ -91,6 +93,8 @@ fn of_text(text: &str) -> Vec<Register> {
 pub struct Collector {
     found: Vec<Register>,
     challenges: BTreeMap<String, Challenge>,
+    /// Call-ID and CSeq of what was answered with 403.
+    refused: BTreeSet<(String, String)>,
     streams: BTreeMap<(SocketAddr, SocketAddr), Stream>,
 }
 
@@ -127,6 +131,7 @@ impl Collector {
         let mut found = self.found.clone();
         for register in &mut found {
             let call_id = &register.identity.0;
+            register.is_refused = self.refused.contains(&register.identity);
             register.unanswered = self.challenges.get(call_id).filter(|_| !is_answered(call_id)).cloned();
         }
         found
@@ -149,10 +154,14 @@ impl Collector {
         if message.starts_with("SIP/2.0 401") {
             self.add_challenge(message);
         }
+        let identity = (header(message, "call-id", "i"), header(message, "cseq", ""));
+        if message.starts_with("SIP/2.0 403") && self.refused.len() < REGISTERS_MAX {
+            self.refused.insert(identity);
+            return;
+        }
         if !message.starts_with("REGISTER ") || self.found.len() >= REGISTERS_MAX {
             return;
         }
-        let identity = (header(message, "call-id", "i"), header(message, "cseq", ""));
         if self.found.iter().any(|known| known.identity == identity) {
             return;
         }
@@ -164,6 +173,7 @@ impl Collector {
             text: message.to_owned(),
             answers_challenge,
             unanswered: None,
+            is_refused: false,
             identity,
         });
     }
@@ -202,7 +212,7 @@ impl Stream {
 }
 
 /// The start lines that matter.
-const STARTS: [&str; 2] = ["REGISTER ", "SIP/2.0 401"];
+const STARTS: [&str; 3] = ["REGISTER ", "SIP/2.0 401", "SIP/2.0 403"];
 
 impl Register {
     /// The public identity in To.
@@ -337,6 +347,22 @@ mod tests {
         let frames = [first, challenge, REGISTER].map(|message| frame(17, 0, message.as_bytes()));
         let found = registers(&pcap(&frames)).expect("it is a capture");
         assert!(found.iter().all(|register| register.unanswered.is_none()), "it was answered");
+    }
+
+    #[test]
+    fn a_register_that_was_refused_at_once_is_told_from_one_that_waits() {
+        let first = "REGISTER sip:a.b SIP/2.0\r\nTo: <sip:bob@a.b>\r\nCall-ID: 1\r\nCSeq: 1 REGISTER\r\n\r\n";
+        let refusal =
+            |call_id| format!("SIP/2.0 403 Forbidden\r\nCall-ID: {call_id}\r\nCSeq: 1 REGISTER\r\n\r\n");
+        for (call_id, is_refused) in [(1, true), (2, false)] {
+            let refusal = refusal(call_id);
+            let frames = [frame(17, 0, first.as_bytes()), frame(6, 1, refusal.as_bytes())];
+            for capture in [pcap(&frames), format!("{first}{refusal}").into_bytes()] {
+                let found = registers(&capture).expect("it is a capture");
+                assert_eq!(found.len(), 1);
+                assert_eq!(found[0].is_refused, is_refused, "the refusal of Call-ID {call_id}");
+            }
+        }
     }
 
     proptest! {

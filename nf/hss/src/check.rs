@@ -8,27 +8,38 @@ use sip::diagnosis::{self, Finding, Known, Record, RecordSecret, Variant};
 use sip::digest::{Algorithm, Credentials, Ha1};
 use sip::message::{Message, Method, Name};
 use sip::secret::Secret;
+use sip::uri::{Host, Uri};
 
 use crate::command::read;
 use crate::provisioning::{CheckFinding, CheckRequest, CheckResult, SimValues, hex};
 use crate::record::{Aka, Digest, Subscriber};
 use crate::{Hss, identity};
 
+const UNKNOWN_PUBLIC_IDENTITY: &str =
+    "the public identity in To is not provisioned; add it to the subscriber or correct the device";
+const IDENTITIES_DONT_MATCH: &str =
+    "the public identity in To belongs to another subscriber; correct one of the two identities";
+
 /// What was captured, in parts.
 struct Capture {
-    /// The value of the Authorization field that says most.
-    authorization: String,
+    /// The value of the Authorization field that says most; a softphone's first REGISTER has none.
+    authorization: Option<String>,
     method: String,
     body: Bytes,
     /// The public identity, when the whole REGISTER was given.
     to: Option<String>,
+    /// Where the REGISTER is for, likewise.
+    request_uri: Option<String>,
 }
 
 impl<S: Store> Hss<S> {
     pub(crate) fn check(&self, body: &[u8]) -> Result<CheckResult, String> {
         let request: CheckRequest = read("subscriber.check", body)?;
         let capture = Capture::of(&request)?;
-        let credentials = match Credentials::parse(&capture.authorization) {
+        let Some(authorization) = &capture.authorization else {
+            return Ok(self.check_identities(request.private_identity.as_deref(), &capture));
+        };
+        let credentials = match Credentials::parse(authorization) {
             Ok(credentials) => credentials,
             Err(error) => return Ok(result(None, vec![finding(&Finding::Unreadable(error))])),
         };
@@ -52,6 +63,55 @@ impl<S: Store> Hss<S> {
         Ok(result(Some(private_identity), findings))
     }
 
+    /// What To and the Request-URI tell of a REGISTER without Authorization: when they are wrong, it was refused at once,
+    /// and there is no second one to capture.
+    fn check_identities(&self, asked: Option<&str>, capture: &Capture) -> CheckResult {
+        let mut findings = Vec::new();
+        if capture.request_uri.as_deref().is_some_and(|uri| self.is_of_another_domain(uri)) {
+            let text = format!(
+                "the REGISTER is for another domain than the home domain {}; correct the domain in the device",
+                self.policy.home_domain
+            );
+            findings.push(own_finding("wrong-realm", &text));
+        }
+        let uri = capture.to.as_deref().and_then(|to| identity::canonical(to).ok());
+        let owner = uri.as_deref().and_then(|uri| self.database.owner(uri));
+        // TS 24.229 §5.3.1.2: without Authorization the private identity is the public one without its scheme.
+        let derived = uri.as_deref().and_then(|uri| Some(uri.split_once(':')?.1)).unwrap_or_default();
+        match &owner {
+            None => findings.push(own_finding("unknown-public-identity", UNKNOWN_PUBLIC_IDENTITY)),
+            Some(owner) if asked.is_some_and(|asked| asked != owner) => {
+                findings.push(own_finding("identities-dont-match", IDENTITIES_DONT_MATCH));
+            }
+            Some(owner) if owner != derived => {
+                let text = "the device does not send its user name with its first REGISTER, and the private identity is \
+                            not the public one without its scheme: it cannot be told; have the device send its user \
+                            name at once, or provision the subscriber with that private identity";
+                findings.push(own_finding("identities-dont-match", text));
+            }
+            Some(owner) => {
+                let has_aka =
+                    matches!(self.database.subscriber(owner), Ok(Some(found)) if found.aka.is_some());
+                if has_aka && self.sequence.is_exhausted(&self.database, owner) {
+                    findings.push(finding(&Finding::SqnExhausted { device: None }));
+                }
+            }
+        }
+        if findings.is_empty() {
+            let text = "identity and domain are right, but this REGISTER has no Authorization; \
+                        capture the second REGISTER, the one after the 401";
+            findings.push(CheckFinding { is_fault: false, ..own_finding("nothing-to-check", text) });
+        }
+        result(owner, findings)
+    }
+
+    /// An address may be one of the core's own: only a name tells.
+    fn is_of_another_domain(&self, request_uri: &str) -> bool {
+        let Ok(Uri { host: Host::Name(name), .. }) = Uri::parse(request_uri) else { return false };
+        let (name, home) = (name.to_ascii_lowercase(), self.policy.home_domain.to_ascii_lowercase());
+        name != home && !name.ends_with(&format!(".{home}"))
+    }
+
     /// The subscriber to compare with. Notes what is wrong with the identities, which no digest shows.
     fn subscriber_meant(
         &self,
@@ -67,13 +127,11 @@ impl<S: Store> Hss<S> {
             .map(|to| identity::canonical(to).ok().and_then(|uri| self.database.owner(&uri)));
         let named = asked.unwrap_or(credentials.username);
         if let Some(None) = owner {
-            let text = "the public identity in To is not provisioned; add it to the subscriber or correct the device";
-            findings.push(own_finding("unknown-public-identity", text));
+            findings.push(own_finding("unknown-public-identity", UNKNOWN_PUBLIC_IDENTITY));
         }
         if exists(named) {
             if owner.flatten().is_some_and(|owner| owner != named) {
-                let text = "the public identity in To belongs to another subscriber; correct one of the two identities";
-                findings.push(own_finding("identities-dont-match", text));
+                findings.push(own_finding("identities-dont-match", IDENTITIES_DONT_MATCH));
             }
             return Some(named.to_owned());
         }
@@ -112,7 +170,15 @@ impl<S: Store> Hss<S> {
             (Some(sealed), digest) if digest.is_none() || !is_digest => {
                 let aka = self.open_aka(private_identity, sealed).map_err(damaged)?;
                 let newest = self.sequence.newest(&self.database, private_identity).and_then(Sqn::new);
-                Ok(run(&self.policy.home_domain, aka.as_recorded(newest)))
+                let mut found = run(&self.policy.home_domain, aka.as_recorded(newest));
+                if self.sequence.is_exhausted(&self.database, private_identity) {
+                    // No attempt will succeed, whatever this one shows of the SQN.
+                    found.retain(|finding| {
+                        !matches!(finding, Finding::SqnBehind { .. } | Finding::SqnExhausted { .. })
+                    });
+                    found.insert(0, Finding::SqnExhausted { device: None });
+                }
+                Ok(found)
             }
             (_, Some(sealed)) => {
                 let digest = self.open_digest(private_identity, sealed).map_err(damaged)?;
@@ -133,10 +199,11 @@ impl Capture {
         match (&request.register, &request.authorization) {
             (Some(text), _) => Capture::of_register(text),
             (None, Some(value)) => Ok(Capture {
-                authorization: value.clone(),
+                authorization: Some(value.clone()),
                 method: request.method.clone().unwrap_or_else(|| "REGISTER".into()),
                 body: Bytes::new(),
                 to: None,
+                request_uri: None,
             }),
             (None, None) => {
                 Err("subscriber.check: give register (the captured text) or authorization".into())
@@ -159,12 +226,12 @@ impl Capture {
         let authorization = register
             .headers(Name::Authorization)
             .find(answers)
-            .or_else(|| register.header(Name::Authorization))
-            .ok_or("subscriber.check, register: it has no Authorization; capture the second REGISTER, the one after the 401")?;
+            .or_else(|| register.header(Name::Authorization));
         Ok(Capture {
-            authorization: authorization.to_owned(),
+            authorization: authorization.map(str::to_owned),
             method: register.method().as_str().to_owned(),
             to: register.to().map(|to| to.uri_text.to_owned()),
+            request_uri: Some(register.request_uri().to_owned()),
             body: Bytes::copy_from_slice(register.body()),
         })
     }

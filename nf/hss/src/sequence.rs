@@ -132,6 +132,17 @@ impl Sequence {
         }
     }
 
+    /// Has the subscriber used up its last SEQ?
+    pub(crate) fn is_exhausted<S: Store>(&self, database: &Database<S>, private_identity: &str) -> bool {
+        let key = cursor_key(private_identity);
+        let cursor = self.young.get(&key).or_else(|| self.old.get(&key));
+        let next = match cursor {
+            Some(cursor) => cursor.next,
+            None => database.sequence_bound(private_identity).unwrap_or(SEQ_FIRST),
+        };
+        next.checked_add(self.offset).is_none_or(|sequence| sequence > SEQ_MAX)
+    }
+
     /// The highest SQN that the subscriber's SIM may have been shown; every later one is greater.
     pub(crate) fn newest<S: Store>(&self, database: &Database<S>, private_identity: &str) -> Option<u64> {
         let key = cursor_key(private_identity);
@@ -217,7 +228,9 @@ mod tests {
         let mut database = Database::new(MemoryStore::default());
         let mut sequence = sequence(&database);
         sequence.raise_above(&mut database, "a", SEQ_MAX - 1);
+        assert!(!sequence.is_exhausted(&database, "a"));
         assert_eq!(sequence.next(&mut database, "a").map(|sqn| sqn >> IND_BITS), Ok(SEQ_MAX));
+        assert!(sequence.is_exhausted(&database, "a") && !sequence.is_exhausted(&database, "b"));
         assert_eq!(sequence.next(&mut database, "a"), Err(Exhausted));
         assert_eq!(sequence.next(&mut database, "b").map(|sqn| sqn >> IND_BITS), Ok(1));
     }

@@ -153,6 +153,57 @@ fn identities_are_looked_at_first() {
 }
 
 #[test]
+fn a_register_without_authorization_shows_a_wrong_identity_or_domain() {
+    let mut world = World::with_subscribers();
+    let mut check = |domain: &str, to: &str, asked: Option<&str>, expected: &[&str]| {
+        let register = format!(
+            "REGISTER sip:{domain} SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\nMax-Forwards: 70\n\
+             From: <{to}>;tag=1\nTo: <{to}>\nCall-ID: 1\nCSeq: 1 REGISTER\nContact: <sip:b@192.0.2.1>\nContent-Length: 0\n"
+        );
+        let request = json!({"register": register, "privateIdentity": asked});
+        assert_eq!(codes(&mut world, request), expected, "{domain} {to}");
+    };
+    let bob = "sip:bob@ims.example";
+    check("ims.example", bob, None, &["nothing-to-check"]);
+    check("IMS.example", bob, Some("bob@ims.example"), &["nothing-to-check"]);
+    check("192.0.2.9:5060", bob, None, &["nothing-to-check"]);
+    check("ims.example", "sip:nobody@ims.example", None, &["unknown-public-identity"]);
+    check("old.example", bob, None, &["wrong-realm"]);
+    check("old.example", "sip:bob@old.example", None, &["wrong-realm", "unknown-public-identity"]);
+    check("ims.example", bob, Some(ALICE), &["identities-dont-match"]);
+    check("ims.example", "tel:+4930", None, &["identities-dont-match"]);
+}
+
+#[test]
+fn an_sqn_at_the_end_of_its_range_is_named_and_no_further_attempt_advised() {
+    let mut world = World::with_subscribers();
+    let challenge = challenge(&mut world);
+    let last = Sqn::from_parts((1 << 43) - 1, 1).unwrap();
+    let auts = secrets().resynchronise(&challenge.rand, last);
+    let answer = Answer {
+        username: ALICE,
+        password: b"",
+        method: Method::Register,
+        uri: "sip:ims.example",
+        body: b"",
+        cnonce: "abc",
+        nonce_count: 1,
+        auts: Some(auts),
+    };
+    let nonce = challenge.to_nonce();
+    let value = Challenge::new("ims.example", &nonce, Algorithm::AkaV1Md5).answer(&answer).unwrap();
+    assert_eq!(codes(&mut world, json!({"authorization": value})), ["sqn-exhausted"]);
+    // The network takes it over, and from then on there is no challenge for this subscriber.
+    let mut rand_auts = [0; 30];
+    rand_auts[..16].copy_from_slice(&challenge.rand);
+    rand_auts[16..].copy_from_slice(&auts.0);
+    world.mar_with(ALICE, ALICE_SIP, SERVER, "Unknown", Some(rand_auts));
+    assert_eq!(codes(&mut world, json!({"authorization": value})), ["sqn-exhausted"]);
+    let first = "Digest username=\"alice@ims.example\", realm=\"ims.example\", nonce=\"\", uri=\"sip:ims.example\", response=\"\"";
+    assert_eq!(codes(&mut world, json!({"authorization": first})), ["sqn-exhausted", "nothing-to-check"]);
+}
+
+#[test]
 fn a_capture_that_shows_nothing_is_refused_with_what_is_needed() {
     let mut world = World::with_subscribers();
     let mut check = |request: Value, part: &str| {

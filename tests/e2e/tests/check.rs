@@ -233,6 +233,31 @@ fn wrong_passwords_realms_and_identities_are_named() {
 }
 
 #[test]
+fn a_first_register_that_is_refused_at_once_tells_a_wrong_identity_or_domain() {
+    let subscriber = Subscriber::new("soft", Kind::Digest);
+    let core = Core::serving(55, std::slice::from_ref(&subscriber));
+    let file = |name: &str, domain: &str, user: &str, answer: &str| {
+        let text = format!(
+            "REGISTER sip:{domain} SIP/2.0\nVia: SIP/2.0/UDP 192.0.2.1:5060;branch=z9hG4bK1\nMax-Forwards: 70\n\
+             From: <sip:{user}@{domain}>;tag=1\nTo: <sip:{user}@{domain}>\nCall-ID: 1\nCSeq: 1 REGISTER\n\
+             Contact: <sip:b@192.0.2.1>\nContent-Length: 0\n\n{answer}"
+        );
+        core.file(name, text).display().to_string()
+    };
+    let refusal = "SIP/2.0 403 Forbidden\nCall-ID: 1\nCSeq: 1 REGISTER\n\n";
+    let stranger = file("stranger.txt", "ims.example", "nobody", refusal);
+    assert_eq!(check(&core, &stranger, &[]).says("unknown-public-identity").code, Some(2));
+    let astray = file("astray.txt", "old.example", "soft", refusal);
+    assert_eq!(check(&core, &astray, &[]).says("wrong-realm").code, Some(2));
+    core.run(&["subscriber", "check", "soft@ims.example", "--register", &astray])
+        .failed()
+        .says("the last of 1 others is of sip:soft@old.example");
+    let right = file("right.txt", "ims.example", "soft", "");
+    let found = check(&core, &right, &[]).says("nothing-to-check").says("capture the second REGISTER");
+    assert_eq!(found.code, Some(0));
+}
+
+#[test]
 fn a_live_attempt_is_checked_as_it_happens() {
     if !rustix::process::getuid().is_root() {
         eprintln!("skipped: this user may not capture packets");

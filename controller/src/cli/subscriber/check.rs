@@ -117,7 +117,8 @@ async fn user(context: &Context, request: &CheckRequest, register: &Register) ->
     Ok(view.private_identity)
 }
 
-/// The REGISTERs to check: those that answer a challenge or leave one unanswered, each once; without any, the last.
+/// The REGISTERs to check: those that answer a challenge, leave one unanswered or are refused without one, each once;
+/// without any, the last.
 async fn registers(arguments: &Arguments) -> Result<Vec<Register>> {
     let wanted = arguments.identity.as_deref();
     let found = match &arguments.register {
@@ -135,14 +136,21 @@ async fn registers(arguments: &Arguments) -> Result<Vec<Register>> {
             capture::registers(&bytes).with_context(|| format!("{}", file.display()))?
         }
     };
-    let found: Vec<Register> =
-        found.into_iter().filter(|register| wanted.is_none_or(|wanted| register.is_of(wanted))).collect();
+    let (found, others): (Vec<Register>, Vec<Register>) =
+        found.into_iter().partition(|register| wanted.is_none_or(|wanted| register.is_of(wanted)));
     if found.is_empty() {
-        bail!("no REGISTER was found{}", wanted.map(|wanted| format!(" of {wanted}")).unwrap_or_default());
+        let wanted = wanted.map(|wanted| format!(" of {wanted}")).unwrap_or_default();
+        // A device with a wrong user or domain is among them.
+        match others.last().map(Register::public_identity) {
+            None => bail!("no REGISTER was found{wanted}"),
+            Some(other) => {
+                bail!("no REGISTER was found{wanted}; the last of {} others is of {other}", others.len())
+            }
+        }
     }
     let answering: Vec<Register> = found
         .iter()
-        .filter(|register| register.answers_challenge || register.unanswered.is_some())
+        .filter(|register| register.answers_challenge || register.unanswered.is_some() || register.is_refused)
         .cloned()
         .collect();
     Ok(if answering.is_empty() { found.into_iter().last().into_iter().collect() } else { answering })

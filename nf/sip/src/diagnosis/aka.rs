@@ -141,6 +141,10 @@ fn makes_cut_response(attempt: &Attempt<'_>, secrets: &Secrets, challenge: &Rand
 }
 
 fn sqn_finding(device: Sqn, challenge: Option<Sqn>, network: Option<Sqn>) -> Finding {
+    if Sqn::from_parts(device.seq() + 1, 0).is_none() {
+        // Its AUTS tells the network the last SEQ of all: a repetition meets a network that has none left.
+        return Finding::SqnExhausted { device: Some(device) };
+    }
     match challenge {
         // Fresh and yet refused: a device that has only `device` in its memory tells whether it was the distance.
         Some(challenge)

@@ -40,6 +40,11 @@ pub enum Finding {
         /// The SQN of the challenge it refused.
         challenge: Sqn,
     },
+    /// The SIM or the network is at the last SQN: nothing is newer, so that no challenge can be made any more.
+    SqnExhausted {
+        /// The highest SQN that the device has accepted, if it told.
+        device: Option<Sqn>,
+    },
     /// What the record holds as OPc is an OP.
     OpGivenAsOpc,
     /// What the record holds as OP is an OPc.
@@ -143,6 +148,12 @@ impl Finding {
                 "K and OPc are right, the network's SQN is further ahead of the SIM's than a SIM accepts",
                 "set the record's SQN a little above the SIM's",
             ),
+            Finding::SqnExhausted { .. } => (
+                "sqn-exhausted",
+                "the SQN is at the end of its range, and no challenge can follow",
+                "replace the SIM, or reset its SQN and provision it with another private identity: the network's \
+                 SQN of this one never falls",
+            ),
             Finding::OpGivenAsOpc => {
                 ("op-given-as-opc", "what the record holds as OPc is an OP", "enter the same value as OP")
             }
@@ -219,7 +230,8 @@ impl fmt::Display for Finding {
             | Finding::SqnTooFarAhead { device, challenge } => {
                 write!(f, " (SIM {:#014x}, challenge {:#014x})", device.value(), challenge.value())?;
             }
-            Finding::SqnBehind { device, challenge: None, .. } => {
+            Finding::SqnBehind { device, challenge: None, .. }
+            | Finding::SqnExhausted { device: Some(device) } => {
                 write!(f, " (SIM {:#014x})", device.value())?;
             }
             Finding::Unreadable(error) => write!(f, " ({error})")?,

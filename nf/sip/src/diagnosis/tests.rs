@@ -231,6 +231,18 @@ fn an_sqn_behind_is_named_with_both_numbers() {
 }
 
 #[test]
+fn an_sqn_that_nothing_can_follow_is_told_from_one_behind() {
+    let record = record(KEY, Variant::Opc(opc()));
+    let last = (1 << 43) - 1;
+    let exhausted = Finding::SqnExhausted { device: Some(sqn(last)) };
+    assert_eq!(found(&resynchronisation(&record, 5, last), &record, &NOTHING_KNOWN), [exhausted]);
+    assert!(exhausted.is_fault() && exhausted.to_string().contains("replace the SIM"));
+    // One less leaves one more.
+    let behind = Finding::SqnBehind { device: sqn(last - 1), challenge: Some(sqn(5)), is_repaired: false };
+    assert_eq!(found(&resynchronisation(&record, 5, last - 1), &record, &NOTHING_KNOWN), [behind]);
+}
+
+#[test]
 fn an_sqn_too_far_ahead_is_told_from_one_behind() {
     let record = record(KEY, Variant::Opc(opc()));
     let far = 10 + (1 << 28);

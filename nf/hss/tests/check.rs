@@ -5,7 +5,7 @@ mod common;
 use common::*;
 use diameter::cx::AuthenticationVector;
 use serde_json::{Value, json};
-use sip::aka::{Op, Opc, RandAutn, Refusal, Secrets, Sqn, SqnHistory};
+use sip::aka::{Auts, Op, Opc, RandAutn, Refusal, Secrets, Sqn, SqnHistory};
 use sip::digest::{Algorithm, Answer, Challenge};
 use sip::message::Method;
 use sip::secret::Secret;
@@ -105,13 +105,8 @@ fn values_in_each_other_s_place_are_recognised() {
     check(json!({"k": OPC, "opc": K}), secrets(), &["key-and-opc-exchanged"]);
 }
 
-#[test]
-fn an_sqn_that_is_behind_is_named_and_its_repair_too() {
-    let mut world = World::with_subscribers();
-    let challenge = challenge(&mut world);
-    let ahead = Sqn::from_parts(900, 1).unwrap();
-    let refusal = secrets().verify(&challenge, &mut SqnHistory::starting_at(ahead));
-    let Err(Refusal::SyncFailure(auts)) = refusal else { panic!() };
+/// What Alice's device answers when the challenge's SQN is not what it expects.
+fn resynchronisation(challenge: &RandAutn, auts: Auts) -> String {
     let answer = Answer {
         username: ALICE,
         password: b"",
@@ -123,12 +118,27 @@ fn an_sqn_that_is_behind_is_named_and_its_repair_too() {
         auts: Some(auts),
     };
     let nonce = challenge.to_nonce();
-    let value = Challenge::new("ims.example", &nonce, Algorithm::AkaV1Md5).answer(&answer).unwrap();
-    assert_eq!(codes(&mut world, json!({"authorization": value})), ["sqn-behind"]);
+    Challenge::new("ims.example", &nonce, Algorithm::AkaV1Md5).answer(&answer).unwrap()
+}
+
+/// Her S-CSCF hands it to the HSS.
+fn resynchronise(world: &mut World, challenge: &RandAutn, auts: Auts) {
     let mut rand_auts = [0; 30];
     rand_auts[..16].copy_from_slice(&challenge.rand);
     rand_auts[16..].copy_from_slice(&auts.0);
     world.mar_with(ALICE, ALICE_SIP, SERVER, "Unknown", Some(rand_auts));
+}
+
+#[test]
+fn an_sqn_that_is_behind_is_named_and_its_repair_too() {
+    let mut world = World::with_subscribers();
+    let challenge = challenge(&mut world);
+    let ahead = Sqn::from_parts(900, 1).unwrap();
+    let refusal = secrets().verify(&challenge, &mut SqnHistory::starting_at(ahead));
+    let Err(Refusal::SyncFailure(auts)) = refusal else { panic!() };
+    let value = resynchronisation(&challenge, auts);
+    assert_eq!(codes(&mut world, json!({"authorization": value})), ["sqn-behind"]);
+    resynchronise(&mut world, &challenge, auts);
     assert_eq!(codes(&mut world, json!({"authorization": value})), ["sqn-was-behind"]);
 }
 
@@ -180,24 +190,10 @@ fn an_sqn_at_the_end_of_its_range_is_named_and_no_further_attempt_advised() {
     let challenge = challenge(&mut world);
     let last = Sqn::from_parts((1 << 43) - 1, 1).unwrap();
     let auts = secrets().resynchronise(&challenge.rand, last);
-    let answer = Answer {
-        username: ALICE,
-        password: b"",
-        method: Method::Register,
-        uri: "sip:ims.example",
-        body: b"",
-        cnonce: "abc",
-        nonce_count: 1,
-        auts: Some(auts),
-    };
-    let nonce = challenge.to_nonce();
-    let value = Challenge::new("ims.example", &nonce, Algorithm::AkaV1Md5).answer(&answer).unwrap();
+    let value = resynchronisation(&challenge, auts);
     assert_eq!(codes(&mut world, json!({"authorization": value})), ["sqn-exhausted"]);
     // The network takes it over, and from then on there is no challenge for this subscriber.
-    let mut rand_auts = [0; 30];
-    rand_auts[..16].copy_from_slice(&challenge.rand);
-    rand_auts[16..].copy_from_slice(&auts.0);
-    world.mar_with(ALICE, ALICE_SIP, SERVER, "Unknown", Some(rand_auts));
+    resynchronise(&mut world, &challenge, auts);
     assert_eq!(codes(&mut world, json!({"authorization": value})), ["sqn-exhausted"]);
     let first = "Digest username=\"alice@ims.example\", realm=\"ims.example\", nonce=\"\", uri=\"sip:ims.example\", response=\"\"";
     assert_eq!(codes(&mut world, json!({"authorization": first})), ["sqn-exhausted", "nothing-to-check"]);

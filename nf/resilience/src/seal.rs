@@ -49,7 +49,7 @@ const WINDOW: u64 = 1024;
 
 /// A private key of 32 bytes (X25519).
 #[derive(Clone)]
-pub struct PrivateKey(pub [u8; 32]);
+pub struct PrivateKey([u8; 32]);
 
 /// The public key that belongs to a [`PrivateKey`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -86,29 +86,14 @@ fn registration_and_call_are_told_as_ladders_across_all_functions() {
     phones.call(numbers[0], numbers[1], PATIENCE).expect("the call succeeds");
     let call = core.run(&["trace", "sip:bob@ims.example", "--last", "1"]).succeeded();
     println!("{}", call.out);
-    assert_in_order(
-        &call.out,
-        &[
-            ">INVITE",
-            ">INVITE",
-            "<INVITE",
-            ">LIR",
-            "<LIA 2001",
-            ">INVITE",
-            "<INVITE",
-            "<INVITE",
-            ">180",
-            "<180 INVITE",
-            ">200",
-            "<200 INVITE",
-            ">ACK",
-            "<ACK",
-            ">BYE",
-            "<BYE",
-            ">200 BYE",
-            "<200 BYE",
-        ],
-    );
+    // The 200 may leave the called device while its 180 is still on its way: each has its own order, not one with the other.
+    let invited =
+        [">INVITE", ">INVITE", "<INVITE", ">LIR", "<LIA 2001", ">INVITE", "<INVITE", "<INVITE"].as_slice();
+    let rings = [">180", ">180 INVITE", "<180", ">180", "<180 INVITE", "<180 INVITE"].as_slice();
+    let answers = [">200", ">200 INVITE", "<200", ">200", "<200 INVITE", "<200 INVITE"].as_slice();
+    let ends = [">ACK", "<ACK", ">BYE", "<BYE", ">200 BYE", "<200 BYE"].as_slice();
+    assert_in_order(&call.out, &[invited, rings].concat());
+    assert_in_order(&call.out, &[invited, answers, ends].concat());
     call.says("the call succeeded");
     let call_id = call_id(&core);
     let by_call = core.run(&["trace", &call_id]).succeeded();

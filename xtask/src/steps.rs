@@ -31,9 +31,9 @@ impl<'a> Steps<'a> {
         let started = Instant::now();
         let status = Command::new(program)
             .args(words)
-            .envs(environment.iter().copied())
             // `make` sets it for `evertone up`; tests find the programs of their own build.
             .env_remove("EVERTONE_BINARIES")
+            .envs(environment.iter().copied())
             .current_dir(self.root)
             .status();
         if let Err(error) = &status {

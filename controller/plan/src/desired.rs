@@ -221,7 +221,7 @@ impl Core {
                 (Vec::new(), hss.first().map(|address| (name, *address)).into_iter().collect())
             }
         };
-        Some(Diameter { listen, peers, watchdog_seconds: 30, request_milliseconds: 3000 })
+        Some(Diameter { node_host: None, listen, peers, watchdog_seconds: 30, request_milliseconds: 3000 })
     }
 
     fn uri(&self, kind: FunctionKind) -> String {

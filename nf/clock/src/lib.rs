@@ -133,6 +133,11 @@ impl<K: Ord + Clone> TimerTable<K> {
         self.by_key.get(key).copied()
     }
 
+    /// All keys that have a deadline.
+    pub fn keys(&self) -> impl Iterator<Item = &K> {
+        self.by_key.keys()
+    }
+
     /// How many keys have a deadline.
     pub fn len(&self) -> usize {
         self.by_key.len()

@@ -168,6 +168,19 @@ pub(crate) fn retransmission(message: &[u8]) -> Bytes {
     copy.freeze()
 }
 
+/// A copy of a whole request that another peer of ours has sent, with its command: with the T bit and another hop-by-hop
+/// identifier, the end-to-end identifier stays (RFC 6733 §3).
+pub(crate) fn asked_again(message: &[u8], hop_by_hop: u32) -> (u32, Bytes) {
+    let command_code = u32::from_be_bytes([0, message[5], message[6], message[7]]);
+    (command_code, with_hop_by_hop(&retransmission(message), hop_by_hop))
+}
+
+/// The end-to-end identifier of a whole message; `None` when it is not even a header.
+pub fn end_to_end(message: &[u8]) -> Option<u32> {
+    let field = message.get(HOP_BY_HOP_OFFSET + 4..HEADER_LENGTH)?;
+    Some(u32::from_be_bytes(field.try_into().ok()?))
+}
+
 /// A copy of a whole answer that goes back to another transmission of its request.
 pub(crate) fn with_hop_by_hop(message: &[u8], hop_by_hop: u32) -> Bytes {
     let mut copy = BytesMut::from(message);

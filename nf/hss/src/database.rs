@@ -4,8 +4,12 @@
 //! A write is either one the next answer depends on ([`Durability::BeforeAnswer`]: the caller must emit a commit first)
 //! or one that may be lost in a crash without harm.
 
+use std::collections::BTreeSet;
+
 use diameter::cx;
 use node::Store;
+use node::mirror::{Change, Collector, Mirror, TableId, Unreadable as UnreadableChange};
+use node::store::Table;
 
 use crate::codec::Unreadable;
 use crate::record::{Registration, Subscriber, decode_restoration, encode_restoration};
@@ -25,7 +29,16 @@ pub(crate) struct Database<S> {
     needs_commit: bool,
     /// How many subscribers have a registered identity: counted, because a scan of 10⁵ would stop the HSS for long.
     registered: u64,
+    /// Entries that a copy has not been told of, by the place of their table in [`FOLLOWED`]; `None`: nobody follows.
+    changed: Option<BTreeSet<(u8, Vec<u8>)>>,
 }
+
+/// The tables that a copy has too. Each instance counts SEQ for itself in its own slice of IND (spec S2-D1).
+const FOLLOWED: [Table; 5] =
+    [table::SUBSCRIBER, table::PUBLIC_IDENTITY, table::REGISTRATION, table::RESTORATION, table::META];
+
+/// All of them for the copy: the key is the table's place in [`FOLLOWED`] and the entry's own key.
+const STORE: TableId = TableId(64);
 
 impl<S: Store> Database<S> {
     pub(crate) fn new(store: S) -> Self {
@@ -34,7 +47,25 @@ impl<S: Store> Database<S> {
             registered += u64::from(Registration::decode(value).is_ok_and(|found| found.is_registered()));
             true
         });
-        Database { store, needs_commit: false, registered }
+        Database { store, needs_commit: false, registered, changed: None }
+    }
+
+    fn write(&mut self, table: Table, key: &[u8], value: &[u8]) {
+        self.store.write(table, key, value);
+        self.mark(table, key);
+    }
+
+    fn remove(&mut self, table: Table, key: &[u8]) {
+        self.store.remove(table, key);
+        self.mark(table, key);
+    }
+
+    fn mark(&mut self, table: Table, key: &[u8]) {
+        if let Some(changed) = &mut self.changed
+            && let Some(place) = FOLLOWED.iter().position(|followed| *followed == table)
+        {
+            changed.insert((place as u8, key.to_vec()));
+        }
     }
 
     /// Says, once, whether a commit must go ahead of the next answer.
@@ -64,12 +95,12 @@ impl<S: Store> Database<S> {
     ) -> Option<Subscriber> {
         let old = self.subscriber(private_identity).unwrap_or_else(|Unreadable| Some(Subscriber::default()));
         for identity in old.iter().flat_map(|old| &old.public_identities) {
-            self.store.remove(table::PUBLIC_IDENTITY, identity.uri.as_bytes());
+            self.remove(table::PUBLIC_IDENTITY, identity.uri.as_bytes());
         }
         for identity in &subscriber.public_identities {
-            self.store.write(table::PUBLIC_IDENTITY, identity.uri.as_bytes(), private_identity.as_bytes());
+            self.write(table::PUBLIC_IDENTITY, identity.uri.as_bytes(), private_identity.as_bytes());
         }
-        self.store.write(table::SUBSCRIBER, private_identity.as_bytes(), &subscriber.encode());
+        self.write(table::SUBSCRIBER, private_identity.as_bytes(), &subscriber.encode());
         if old.is_none() {
             self.set_number(meta::SUBSCRIBERS, self.number(meta::SUBSCRIBERS) + 1);
         }
@@ -85,11 +116,11 @@ impl<S: Store> Database<S> {
         }
         if let Ok(Some(subscriber)) = self.subscriber(private_identity) {
             for identity in &subscriber.public_identities {
-                self.store.remove(table::PUBLIC_IDENTITY, identity.uri.as_bytes());
+                self.remove(table::PUBLIC_IDENTITY, identity.uri.as_bytes());
             }
         }
         self.clear_registration(private_identity);
-        self.store.remove(table::SUBSCRIBER, private_identity.as_bytes());
+        self.remove(table::SUBSCRIBER, private_identity.as_bytes());
         self.set_number(meta::SUBSCRIBERS, self.number(meta::SUBSCRIBERS).saturating_sub(1));
         self.needs_commit = true;
         true
@@ -118,8 +149,8 @@ impl<S: Store> Database<S> {
         let was_registered =
             old.is_some_and(|old| Registration::decode(&old).is_ok_and(|old| old.is_registered()));
         match new {
-            Some(new) => self.store.write(table::REGISTRATION, key, &new),
-            None => self.store.remove(table::REGISTRATION, key),
+            Some(new) => self.write(table::REGISTRATION, key, &new),
+            None => self.remove(table::REGISTRATION, key),
         }
         self.registered =
             self.registered + u64::from(registration.is_registered()) - u64::from(was_registered);
@@ -154,7 +185,7 @@ impl<S: Store> Database<S> {
         let key = restoration_key(private_identity, set);
         let new = encode_restoration(data);
         if self.store.read(table::RESTORATION, &key).as_deref() != Some(&new) {
-            self.store.write(table::RESTORATION, &key, &new);
+            self.write(table::RESTORATION, &key, &new);
             self.needs_commit = true;
         }
     }
@@ -162,7 +193,7 @@ impl<S: Store> Database<S> {
     pub(crate) fn remove_restoration(&mut self, private_identity: &str, set: u8) {
         let key = restoration_key(private_identity, set);
         if self.store.read(table::RESTORATION, &key).is_some() {
-            self.store.remove(table::RESTORATION, &key);
+            self.remove(table::RESTORATION, &key);
             self.needs_commit = true;
         }
     }
@@ -189,7 +220,7 @@ impl<S: Store> Database<S> {
     }
 
     pub(crate) fn set_number(&mut self, key: &[u8], value: u64) {
-        self.store.write(table::META, key, &value.to_be_bytes());
+        self.write(table::META, key, &value.to_be_bytes());
         self.needs_commit = true;
     }
 
@@ -201,7 +232,7 @@ impl<S: Store> Database<S> {
     }
 
     pub(crate) fn set_sequence_bound(&mut self, private_identity: &str, bound: u64) {
-        self.store.write(table::SEQUENCE, private_identity.as_bytes(), &bound.to_be_bytes());
+        self.write(table::SEQUENCE, private_identity.as_bytes(), &bound.to_be_bytes());
         self.needs_commit = true;
     }
 
@@ -211,6 +242,69 @@ impl<S: Store> Database<S> {
 
     pub(crate) fn registered(&self) -> u64 {
         self.registered
+    }
+}
+
+impl<S: Store> Mirror for Database<S> {
+    fn follow(&mut self, is_followed: bool) {
+        self.changed = is_followed.then(BTreeSet::new);
+        let Some(changed) = &mut self.changed else { return };
+        for (place, table) in FOLLOWED.iter().enumerate() {
+            self.store.scan(table, b"", &mut |key, _| {
+                changed.insert((place as u8, key.to_vec()));
+                true
+            });
+        }
+    }
+
+    fn collect(&mut self, into: &mut Collector) {
+        while into.has_room()
+            && let Some((place, key)) = self.changed.as_mut().and_then(BTreeSet::pop_first)
+        {
+            let value = self.store.read(FOLLOWED[usize::from(place)], &key);
+            into.push(Change { table: STORE, key: [&[place], &key[..]].concat(), value });
+        }
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<bool, UnreadableChange> {
+        if change.table != STORE {
+            return Ok(false);
+        }
+        let table_of = |(place, key): (&u8, _)| Some((*FOLLOWED.get(usize::from(*place))?, key));
+        let Some((table, key)) = change.key.split_first().and_then(table_of) else {
+            return Err(UnreadableChange {
+                table: STORE,
+                reason: "there is no such table in the store".into(),
+            });
+        };
+        if table == table::REGISTRATION {
+            let is_registered =
+                |value: &Vec<u8>| Registration::decode(value).is_ok_and(|found| found.is_registered());
+            let was_registered = self.store.read(table, key).is_some_and(|old| is_registered(&old));
+            self.registered = self.registered + u64::from(change.value.as_ref().is_some_and(is_registered))
+                - u64::from(was_registered);
+        }
+        match &change.value {
+            Some(value) => self.write(table, key, value),
+            None => self.remove(table, key),
+        }
+        self.needs_commit = true;
+        Ok(true)
+    }
+
+    /// Not committed by itself: the snapshot that follows is.
+    fn clear(&mut self) {
+        for table in FOLLOWED {
+            let mut keys = Vec::new();
+            self.store.scan(table, b"", &mut |key, _| {
+                keys.push(key.to_vec());
+                true
+            });
+            for key in keys {
+                self.remove(table, &key);
+            }
+        }
+        self.registered = 0;
     }
 }
 

@@ -38,6 +38,7 @@ use clock::{Instant, WallOrigin};
 use diameter::cx::{self, ResultCode};
 use node::config;
 use node::event::{Event, Pii};
+use node::mirror::{self, Change, Collector, Mirror};
 use node::{Decision, DiameterKey, Function, Indication, Setup, Store};
 use rand::rngs::StdRng;
 
@@ -315,5 +316,29 @@ impl<S: Store> Function for Hss<S> {
 
     fn poll_timeout(&self) -> Option<Instant> {
         None
+    }
+
+    /// The operator whose RTR or PPR was under way asks again.
+    fn take_over(&mut self, _now: Instant) {}
+}
+
+impl<S: Store> Mirror for Hss<S> {
+    fn follow(&mut self, is_followed: bool) {
+        self.database.follow(is_followed);
+    }
+
+    fn collect(&mut self, into: &mut Collector) {
+        self.database.collect(into);
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<bool, mirror::Unreadable> {
+        let is_ours = self.database.apply(change)?;
+        self.sequence.reload_offset(&self.database);
+        self.commit_if_needed();
+        Ok(is_ours)
+    }
+
+    fn clear(&mut self) {
+        self.database.clear();
     }
 }

@@ -163,6 +163,11 @@ impl Sequence {
         Ok(offset)
     }
 
+    /// The copy that serves may have raised SEQ of all subscribers.
+    pub(crate) fn reload_offset<S: Store>(&mut self, database: &Database<S>) {
+        self.offset = database.number(meta::SEQUENCE_OFFSET);
+    }
+
     fn take_cursor(&mut self, key: &CursorKey) -> Option<Cursor> {
         self.young.remove(key).or_else(|| self.old.remove(key))
     }

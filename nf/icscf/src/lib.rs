@@ -11,11 +11,12 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use clock::Instant;
 use diameter::cx;
 use node::config::{Config, FunctionConfig};
+use node::mirror::{Composite, Mirror, Numbers, Table, TableId};
 use node::{
     Branch, Decision, Event, Function, Indication, Origin, QueryKey, ServerKey, Setup, Topology, Unanswered,
     forward,
@@ -55,9 +56,9 @@ pub struct Icscf {
     /// The part of `config` that is ours.
     own: node::config::Icscf,
     topology: Topology,
-    works: BTreeMap<ServerKey, Work>,
-    queries: BTreeMap<QueryKey, ServerKey>,
-    query_next: u64,
+    works: Table<ServerKey, Work>,
+    queries: Table<QueryKey, ServerKey>,
+    query_numbers: Numbers,
     tags: rand::rngs::StdRng,
     output: VecDeque<Decision>,
 }
@@ -78,9 +79,9 @@ impl Icscf {
             config,
             own,
             topology,
-            works: BTreeMap::new(),
-            queries: BTreeMap::new(),
-            query_next: 1,
+            works: Table::new(TableId(32)),
+            queries: Table::new(TableId(33)),
+            query_numbers: Numbers::new(TableId(34)),
             tags: setup.random("tag"),
             output: VecDeque::new(),
         })
@@ -238,6 +239,16 @@ impl Function for Icscf {
 
     fn poll_timeout(&self) -> Option<Instant> {
         None
+    }
+
+    fn take_over(&mut self, _now: Instant) {}
+}
+
+impl Composite for Icscf {
+    fn each(&mut self, show: &mut dyn FnMut(&mut dyn Mirror)) {
+        show(&mut self.works);
+        show(&mut self.queries);
+        show(&mut self.query_numbers);
     }
 }
 

@@ -3,6 +3,7 @@
 
 use diameter::cx::{self, LocationInformationRequest, ResultCode};
 use node::{Origin, ServerKey, Unanswered};
+use serde::{Deserialize, Serialize};
 use sip::uri::Scheme;
 use sip::{Message, Method, Uri};
 
@@ -10,7 +11,7 @@ use crate::work::{Purpose, Stage, Work};
 use crate::{Icscf, choose};
 
 /// What an LIR says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Location {
     pub public_identity: String,
     /// The number in a SIP URI as a `tel` URI: asked for when the SIP URI is unknown (TS 24.229 §5.3.2.1: `user=phone`).

@@ -2,6 +2,7 @@
 
 use diameter::cx::{self, ResultCode, UserAuthorizationRequest, UserAuthorizationType};
 use node::{Origin, ServerKey, Unanswered};
+use serde::{Deserialize, Serialize};
 use sip::message::Name;
 use sip::uri::Scheme;
 use sip::{Message, NameAddress, Uri};
@@ -10,7 +11,7 @@ use crate::work::{Purpose, Stage, Work};
 use crate::{Icscf, choose};
 
 /// What a UAR says.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Registration {
     pub private_identity: String,
     pub public_identity: String,

@@ -2,6 +2,7 @@
 
 use clock::Duration;
 use node::{Branch, Decision, Event, QueryKey, ServerKey, forward};
+use serde::{Deserialize, Serialize};
 use sip::identity::Pii;
 use sip::message::Name;
 use sip::{Message, Method, Uri};
@@ -11,7 +12,7 @@ use crate::location::{self, Location};
 use crate::registration::Registration;
 
 /// A request under way.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Work {
     pub request: Message,
     pub purpose: Purpose,
@@ -20,7 +21,7 @@ pub(crate) struct Work {
     pub tried: Vec<String>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) enum Purpose {
     Registration(Registration),
     Location(Location),
@@ -29,7 +30,7 @@ pub(crate) enum Purpose {
 }
 
 /// How far it has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Stage {
     /// The HSS was asked for the first time.
     Asking,
@@ -53,8 +54,7 @@ impl Icscf {
             Purpose::Location(location) => location.query(is_again),
             Purpose::Routed => return,
         };
-        let query = QueryKey(self.query_next);
-        self.query_next += 1;
+        let query = QueryKey(self.query_numbers.draw());
         self.queries.insert(query, server);
         self.output.push_back(Decision::Ask { query, request, destination_host: None });
     }

@@ -2,13 +2,14 @@
 
 use bytes::Bytes;
 use clock::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 use sip::transaction::{ClientReaction, ClientTimeout, ClientTransaction, build_ack, build_cancel};
 use sip::{Draft, Message, Method, Name};
 
 use crate::context::Candidate;
 use crate::event::Event;
 use crate::function::{Branch, ClientKey, Function, Indication, Origin, ServerKey};
-use crate::node::{Node, TimerKey};
+use crate::node::{Emission, Node, TimerKey};
 use crate::via;
 use crate::wire::{Destination, Flow, Transport};
 
@@ -19,7 +20,7 @@ const CANCEL_PATIENCE_T1: u32 = 64;
 const SUCCESSES_MAX: usize = 60;
 
 /// Whom the answer is for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 enum Purpose {
     /// A branch of a forwarded request, by its position.
     Forwarded(ServerKey, usize),
@@ -30,7 +31,7 @@ enum Purpose {
 }
 
 /// Where the cancelling of a branch stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 enum Cancel {
     /// Nobody cancelled.
     No,
@@ -41,7 +42,7 @@ enum Cancel {
 }
 
 /// A client transaction and the request it carries.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Client {
     transaction: ClientTransaction,
     purpose: Purpose,
@@ -63,6 +64,23 @@ pub(crate) struct Client {
     give_up: Option<Instant>,
 }
 
+impl Client {
+    /// Where its request goes.
+    pub fn destination(&self) -> Destination {
+        self.destination
+    }
+
+    /// Its request.
+    pub fn sent(&self) -> Bytes {
+        self.sent.clone()
+    }
+
+    /// Does it wait for a final answer?
+    pub fn is_waiting(&self) -> bool {
+        !self.has_final && !self.transaction.is_terminated()
+    }
+}
+
 impl<F: Function> Node<F> {
     /// Carries out [`crate::Decision::Forward`].
     pub(crate) fn forward(
@@ -80,13 +98,12 @@ impl<F: Function> Node<F> {
             return;
         }
         let loop_mark = self.branches.loop_mark(request);
-        let Some(server) = self.servers.get_mut(&key) else { return };
         // All are open before the first leaves: one that cannot be sent fails at once, and must not be taken for the last.
-        let first = self.client_next;
-        self.client_next += branches.len() as u64;
+        let first = self.client_numbers.take(branches.len() as u64);
+        let Some(server) = self.servers.get_mut(&key) else { return };
         let position_first = server.context.branches;
         server.context.branches += branches.len();
-        server.context.open.extend(first..self.client_next);
+        server.context.open.extend(first..first + branches.len() as u64);
         for (at, branch) in branches.into_iter().enumerate() {
             let is_invite = branch.request.method() == Method::Invite;
             self.start_client(
@@ -111,18 +128,16 @@ impl<F: Function> Node<F> {
         destination: Destination,
     ) {
         let is_invite = request.method() == Method::Invite;
-        let number = self.client_next;
-        self.client_next += 1;
+        let number = self.client_numbers.draw();
         self.start_client(now, number, Purpose::Own(client), request, destination, 0, None, is_invite);
     }
 
     /// Carries out [`crate::Decision::SendStateless`]: an ACK with a Via of ours, no transaction behind it.
     pub(crate) fn send_stateless(&mut self, mut request: Draft, destination: Destination) {
-        let number = self.client_next;
-        self.client_next += 1;
+        let number = self.client_numbers.draw();
         let branch = self.branches.make(number, 0);
         let Some((destination, bytes)) = self.dress(&mut request, destination, &branch) else { return };
-        self.send(destination, bytes, false);
+        self.emit(destination, bytes.clone(), Emission::Stateless { destination, bytes });
     }
 
     #[expect(clippy::too_many_arguments, reason = "one private constructor; a struct would be named once")]
@@ -168,7 +183,7 @@ impl<F: Function> Node<F> {
         };
         self.clients.insert(number, client);
         if is_sendable {
-            self.send(destination, sent, false);
+            self.emit(destination, sent, Emission::Request(number));
             self.arm_client(number);
         } else {
             self.fail_client(now, number, Origin::Unreachable);
@@ -360,8 +375,7 @@ impl<F: Function> Node<F> {
         let branch = client.branch.clone();
         let Ok(invite) = Message::parse(client.sent.clone()) else { return };
         let sent = build_cancel(&invite).emit();
-        let own = self.client_next;
-        self.client_next += 1;
+        let own = self.client_numbers.draw();
         self.clients.insert(
             own,
             Client {
@@ -388,7 +402,7 @@ impl<F: Function> Node<F> {
         if let Some(invite) = self.clients.get_mut(&number) {
             invite.cancelled_by = Some(own);
         }
-        self.send(destination, sent, false);
+        self.emit(destination, sent, Emission::Request(own));
         self.arm_client(own);
         self.arm_client(number);
     }
@@ -461,7 +475,7 @@ impl<F: Function> Node<F> {
         client.destination = destination;
         client.sent = bytes.clone();
         client.transaction = ClientTransaction::new(now, client.is_invite, false, self.sip_timers);
-        self.send(destination, bytes, false);
+        self.emit(destination, bytes, Emission::Request(number));
         self.arm_client(number);
     }
 
@@ -499,7 +513,7 @@ impl<F: Function> Node<F> {
         if is_over { self.remove_client(number) } else { self.arm_client(number) }
     }
 
-    fn arm_client(&mut self, number: u64) {
+    pub(crate) fn arm_client(&mut self, number: u64) {
         let deadline = self
             .clients
             .get(&number)

@@ -110,6 +110,9 @@ fn both_transports() -> Vec<Transport> {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub struct Diameter {
+    /// What this instance calls itself when it opens a connection, if a copy of it shares `hostName`.
+    #[serde(default)]
+    pub node_host: Option<String>,
     /// Where to accept connections; HSS only.
     #[serde(default)]
     pub listen: Vec<SocketAddr>,

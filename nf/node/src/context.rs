@@ -1,12 +1,13 @@
 //! The response context of a forwarded request (RFC 3261 §16.7): which branches are open, which answer is best so far.
 
+use serde::{Deserialize, Serialize};
 use sip::Message;
 
 use crate::function::Origin;
 use crate::wire::Flow;
 
 /// A final answer of one branch that was not passed on at once.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Candidate {
     /// The response, our Via on top.
     pub response: Message,
@@ -19,7 +20,7 @@ pub struct Candidate {
 }
 
 /// What is known of the branches of one request.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Context {
     /// The client transactions without a final answer.
     pub open: Vec<u64>,

@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 use sip::{Draft, Message};
 
 use crate::event::Event;
+use crate::mirror::Mirror;
 use crate::wire::{Destination, Flow};
 
 /// A server transaction: a request that wants an answer. Made by the shell.
@@ -58,7 +59,7 @@ impl Setup {
 }
 
 /// Whether a response came from the network or stands for its absence.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Origin {
     /// It was received.
     Received,
@@ -239,8 +240,9 @@ pub enum Decision {
     Event(Event),
 }
 
-/// A network function: plain IMS behaviour. Knows nothing of copies, sockets, clocks, retransmissions.
-pub trait Function {
+/// A network function: plain IMS behaviour. Knows nothing of sockets, clocks, retransmissions; of copies only that what
+/// it remembers stands in tables that can be told ([`crate::mirror::Mirror`]).
+pub trait Function: Mirror {
     /// Takes one indication in. Drain [`Function::poll_output`] afterwards.
     fn handle_input(&mut self, now: Instant, input: Indication);
     /// Acts on deadlines that have passed.
@@ -249,4 +251,6 @@ pub trait Function {
     fn poll_output(&mut self) -> Option<Decision>;
     /// When to call [`Function::handle_timeout`].
     fn poll_timeout(&self) -> Option<Instant>;
+    /// It has followed another one, and serves from now on.
+    fn take_over(&mut self, now: Instant);
 }

@@ -14,9 +14,11 @@
 mod client;
 pub mod config;
 mod context;
+mod copy;
 pub mod event;
 pub mod forward;
 pub mod function;
+pub mod mirror;
 mod node;
 mod overload;
 mod peers;
@@ -26,12 +28,13 @@ pub mod topology;
 mod via;
 pub mod wire;
 
+pub use copy::Neighbour;
 pub use event::Event;
 pub use function::{
     Branch, ClientKey, CommandKey, Decision, DiameterKey, Function, Indication, Origin, QueryKey, ServerKey,
     Setup, Unanswered,
 };
-pub use node::Node;
+pub use node::{Emission, Node};
 pub use store::{MemoryStore, Store};
 pub use topology::Topology;
 pub use wire::{ConnectionId, Destination, Flow, Transport};

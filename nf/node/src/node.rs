@@ -3,17 +3,19 @@
 //! This file owns the state and dispatches; the server side is in `server.rs`, the client side in `client.rs`, Diameter
 //! in `peers.rs`. Nothing here decides what a request means: that is the function's business.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 
 use bytes::Bytes;
 use clock::{Duration, Instant, TimerTable};
+use serde::{Deserialize, Serialize};
 use sip::Message;
 use sip::transaction::{ServerMatch, Timers};
 
 use crate::client::Client;
 use crate::event::Event;
 use crate::function::{Decision, Function, Indication, ServerKey, Setup};
+use crate::mirror::{Numbers, Table, TableId};
 use crate::overload::Overload;
 use crate::peers::Peers;
 use crate::server::Server;
@@ -23,6 +25,31 @@ use crate::wire::{Destination, Flow, Input, Output, Transport};
 /// Server transactions a node holds at most; beyond it new requests are shed. Over UDP each is held for 32 s (timers H,
 /// J, L), so this is the load of about 15,000 requests a second: more than two cores have been seen to serve.
 pub(crate) const TRANSACTIONS_MAX: usize = 500_000;
+
+/// The node's own tables; those of functions begin at 16.
+pub(crate) const SERVERS: TableId = TableId(1);
+pub(crate) const CLIENTS: TableId = TableId(2);
+pub(crate) const SERVER_NUMBERS: TableId = TableId(3);
+pub(crate) const CLIENT_NUMBERS: TableId = TableId(4);
+pub(crate) const BRANCH_SEED: TableId = TableId(5);
+pub(crate) const QUESTIONS: TableId = TableId(6);
+
+/// A message that left for the first time. A copy that takes over does not know whether the last ones did, and sends them
+/// once more: the same bytes, taken from its own state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Emission {
+    /// The request of a client transaction.
+    Request(u64),
+    /// The last response of a server transaction.
+    Response(ServerKey),
+    /// An ACK that belongs to no transaction.
+    Stateless {
+        /// Where to.
+        destination: Destination,
+        /// Its bytes.
+        bytes: Bytes,
+    },
+}
 
 /// What a deadline belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -38,14 +65,16 @@ pub(crate) enum TimerKey {
 /// One network function with its shell.
 pub struct Node<F> {
     pub(crate) setup: Setup,
-    function: F,
+    pub(crate) function: F,
     outputs: VecDeque<Output>,
     pub(crate) indications: VecDeque<Indication>,
-    pub(crate) servers: BTreeMap<ServerKey, Server>,
+    pub(crate) servers: Table<ServerKey, Server>,
     pub(crate) server_index: HashMap<ServerMatch, ServerKey>,
-    pub(crate) server_next: u64,
-    pub(crate) clients: BTreeMap<u64, Client>,
-    pub(crate) client_next: u64,
+    pub(crate) clients: Table<u64, Client>,
+    pub(crate) server_numbers: Numbers,
+    pub(crate) client_numbers: Numbers,
+    /// What [`Branches`] are made of: a copy recognises them, and goes on making them.
+    pub(crate) branch_seed: Table<(), [u8; 16]>,
     pub(crate) timers: TimerTable<TimerKey>,
     pub(crate) sip_timers: Timers,
     pub(crate) branches: Branches,
@@ -53,6 +82,10 @@ pub struct Node<F> {
     pub(crate) overload: Overload,
     /// Requests without a final answer.
     pub(crate) unanswered: usize,
+    /// What has left for the first time since the last [`Node::collect`]; `None`: nobody follows.
+    pub(crate) emissions: Option<Vec<Emission>>,
+    /// Does it serve, or does it follow one that does?
+    pub(crate) is_serving: bool,
     stop: Stop,
     has_begun: bool,
 }
@@ -76,16 +109,19 @@ impl<F: Function> Node<F> {
         let milliseconds = |value: u32| Duration::from_millis(value.into());
         let mut seed = [0; 16];
         rand::Rng::fill_bytes(&mut setup.random("branch"), &mut seed);
+        let mut branch_seed = Table::new(BRANCH_SEED);
+        branch_seed.insert((), seed);
         Node {
             peers: Peers::new(&setup),
             function,
             outputs: VecDeque::new(),
             indications: VecDeque::new(),
-            servers: BTreeMap::new(),
+            servers: Table::new(SERVERS),
             server_index: HashMap::new(),
-            server_next: 1,
-            clients: BTreeMap::new(),
-            client_next: 1,
+            clients: Table::new(CLIENTS),
+            server_numbers: Numbers::new(SERVER_NUMBERS),
+            client_numbers: Numbers::new(CLIENT_NUMBERS),
+            branch_seed,
             timers: TimerTable::default(),
             sip_timers: Timers {
                 t1: milliseconds(timers.t1_milliseconds),
@@ -95,6 +131,8 @@ impl<F: Function> Node<F> {
             branches: Branches::new(seed),
             overload: Overload::default(),
             unanswered: 0,
+            emissions: None,
+            is_serving: true,
             stop: Stop::No,
             has_begun: false,
             setup,
@@ -120,6 +158,9 @@ impl<F: Function> Node<F> {
     pub fn handle_input(&mut self, now: Instant, input: Input) {
         self.begin(now);
         match input {
+            // Whoever serves hears it.
+            Input::Sip { .. } | Input::SipClosed { .. } | Input::SipUnreachable { .. }
+                if !self.is_serving => {}
             Input::Sip { flow, bytes, waited } => self.on_sip(now, flow, bytes, waited),
             Input::SipClosed { flow } => {
                 self.indications.push_back(Indication::FlowClosed { flow });
@@ -166,7 +207,7 @@ impl<F: Function> Node<F> {
             }
             self.settle(now);
         }
-        if self.function.poll_timeout().is_some_and(|at| at <= now) {
+        if self.is_serving && self.function.poll_timeout().is_some_and(|at| at <= now) {
             self.function.handle_timeout(now);
             self.settle(now);
         }
@@ -182,7 +223,8 @@ impl<F: Function> Node<F> {
         if !self.has_begun {
             return Some(Instant::ZERO);
         }
-        [self.timers.next(), self.function.poll_timeout()].into_iter().flatten().min()
+        let of_function = if self.is_serving { self.function.poll_timeout() } else { None };
+        [self.timers.next(), of_function].into_iter().flatten().min()
     }
 
     fn begin(&mut self, now: Instant) {
@@ -198,12 +240,13 @@ impl<F: Function> Node<F> {
     }
 
     /// Lets the function see what happened and carries out what it decides, until both are quiet.
-    fn settle(&mut self, now: Instant) {
+    pub(crate) fn settle(&mut self, now: Instant) {
         loop {
             while let Some(decision) = self.function.poll_output() {
                 self.carry_out(now, decision);
             }
             match self.indications.pop_front() {
+                Some(indication) if !self.is_serving => self.decline(now, indication),
                 Some(indication) => self.function.handle_input(now, indication),
                 None => break,
             }
@@ -277,9 +320,18 @@ impl<F: Function> Node<F> {
         self.outputs.push_back(Output::Event(event));
     }
 
+    /// Sends what was sent before, or what nobody misses: whoever waits for it asks again.
     pub(crate) fn send(&mut self, destination: Destination, bytes: Bytes, is_retransmission: bool) {
         self.event(Event::SipSent { destination, bytes: bytes.clone(), is_retransmission });
         self.output(Output::Sip { destination, bytes });
+    }
+
+    /// Sends something for the first time.
+    pub(crate) fn emit(&mut self, destination: Destination, bytes: Bytes, emission: Emission) {
+        if let Some(emissions) = &mut self.emissions {
+            emissions.push(emission);
+        }
+        self.send(destination, bytes, false);
     }
 
     /// Moves what the Diameter peers have to say to where it belongs.

@@ -11,9 +11,12 @@ use clock::{Duration, Instant};
 use diameter::cx;
 use diameter::peer::{AnswerCache, Failure, Identity, IncomingTicket, Peer, PeerOutput, Settings};
 use rand::RngExt;
+use serde::{Deserialize, Serialize};
 
 use crate::event::{Event, Pii};
 use crate::function::{DiameterKey, Indication, QueryKey, Setup, Unanswered};
+use crate::mirror::Table;
+use crate::node::QUESTIONS;
 use crate::wire::{ConnectionId, Output};
 
 /// Product-Name in CER and CEA.
@@ -27,6 +30,23 @@ const HOSTS_REMEMBERED_MAX: usize = 64;
 
 /// Private and public identity of a Diameter exchange, for the trace: an answer does not repeat them.
 type About = (Option<Pii<String>>, Option<Pii<String>>);
+
+/// A request of ours that waits for an answer: enough for a copy of us to ask again.
+#[derive(Debug, Serialize, Deserialize)]
+pub(crate) struct Question {
+    /// As it was sent; `None` when it was refused before.
+    message: Option<Bytes>,
+    destination_host: Option<String>,
+    /// Whom it is about.
+    private_identity: Option<String>,
+    public_identity: Option<String>,
+}
+
+impl Question {
+    fn about(&self) -> About {
+        (self.private_identity.clone().map(Pii::new), self.public_identity.clone().map(Pii::new))
+    }
+}
 
 /// One peer and the connection it has at the moment.
 struct Slot {
@@ -55,10 +75,12 @@ pub(crate) struct Peers {
     connections: BTreeMap<ConnectionId, u64>,
     /// Requests of peers that wait for the function.
     incoming: BTreeMap<DiameterKey, Incoming>,
+    /// Which node speaks in a name that two nodes share: the one that serves.
+    speakers: BTreeMap<String, String>,
     /// What connections that ended had answered, by host: the next one of that host goes on with it.
     answered: BTreeMap<String, AnswerCache>,
-    /// Requests of ours that wait for an answer: their end-to-end identifier, and whom they are about.
-    asked: BTreeMap<QueryKey, (Option<u32>, About)>,
+    /// Requests of ours that wait for an answer.
+    pub(crate) questions: Table<QueryKey, Question>,
     /// What the trace is to be told.
     events: Vec<Event>,
     incoming_next: u64,
@@ -82,6 +104,7 @@ impl Peers {
             .map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |address| address.ip());
         let identity = Arc::new(Identity {
             host: config.host_name.clone(),
+            node_host: diameter.and_then(|diameter| diameter.node_host.clone()),
             realm: config.home_domain.clone(),
             product: PRODUCT.to_owned(),
             origin_state_id: 0, // known once the node has begun
@@ -104,7 +127,8 @@ impl Peers {
             incoming: BTreeMap::new(),
             incoming_next: 1,
             answered: BTreeMap::new(),
-            asked: BTreeMap::new(),
+            speakers: BTreeMap::new(),
+            questions: Table::new(QUESTIONS),
             events: Vec::new(),
             refused: Vec::new(),
             touched: BTreeSet::new(),
@@ -201,26 +225,59 @@ impl Peers {
         request: &cx::Request,
         destination_host: Option<&str>,
     ) {
+        let Some(number) = self.choose(destination_host) else { return self.refused.push(query) };
+        let realm = self.realm.clone();
+        let about = about(request);
+        let host = self.slots.get(&number).and_then(|slot| slot.peer.host()).unwrap_or("unknown").to_owned();
+        let mut message = None;
+        self.with(number, |slot| {
+            message = slot.peer.send_request(now, query.0, request, destination_host, &realm);
+        });
+        let end_to_end = message.as_deref().and_then(diameter::codec::end_to_end);
+        self.events.push(trace(false, &host, request.name(), detail(request), end_to_end, &about));
+        let (private_identity, public_identity) = about;
+        self.questions.insert(
+            query,
+            Question {
+                message,
+                destination_host: destination_host.map(str::to_owned),
+                private_identity: private_identity.map(|identity| identity.reveal().clone()),
+                public_identity: public_identity.map(|identity| identity.reveal().clone()),
+            },
+        );
+    }
+
+    /// The peer to ask: the host named, or any that is configured; one that can be used first.
+    fn choose(&self, destination_host: Option<&str>) -> Option<u64> {
+        let speaker = |host: &str| self.speakers.get(&host.to_ascii_lowercase()).map(String::as_str);
         let fits = |slot: &&Slot| match destination_host {
-            Some(host) => slot.peer.host().is_some_and(|own| own.eq_ignore_ascii_case(host)),
+            Some(host) => {
+                let host = speaker(host).unwrap_or(host);
+                slot.peer.host().is_some_and(|own| own.eq_ignore_ascii_case(host))
+            }
             None => slot.configured.is_some(),
         };
         let candidates =
             || self.slots.iter().filter(|(_, slot)| fits(slot)).map(|(number, slot)| (*number, slot));
         let chosen = candidates().find(|(_, slot)| slot.peer.is_open()).or_else(|| candidates().next());
-        match chosen.map(|(number, _)| number) {
-            None => self.refused.push(query),
-            Some(number) => {
-                let realm = self.realm.clone();
-                let about = about(request);
-                let host =
-                    self.slots.get(&number).and_then(|slot| slot.peer.host()).unwrap_or("unknown").to_owned();
-                let mut end_to_end = None;
-                self.with(number, |slot| {
-                    end_to_end = slot.peer.send_request(now, query.0, request, destination_host, &realm);
-                });
-                self.events.push(trace(false, &host, request.name(), detail(request), end_to_end, &about));
-                self.asked.insert(query, (end_to_end, about));
+        chosen.map(|(number, _)| number)
+    }
+
+    /// Asks again what the copy that served before has asked and got no answer to.
+    pub fn take_over(&mut self, now: Instant) {
+        let open: Vec<(QueryKey, Option<Bytes>, Option<u64>)> = self
+            .questions
+            .iter()
+            .map(|(query, question)| {
+                (*query, question.message.clone(), self.choose(question.destination_host.as_deref()))
+            })
+            .collect();
+        for (query, message, number) in open {
+            match (message, number) {
+                (Some(message), Some(number)) => {
+                    self.with(number, |slot| slot.peer.send_again(now, query.0, &message));
+                }
+                _ => self.refused.push(query),
             }
         }
     }
@@ -254,10 +311,12 @@ impl Peers {
     ) {
         outputs.extend(self.events.drain(..).map(Output::Event));
         for query in self.refused.drain(..) {
+            self.questions.remove(&query);
             indications.push_back(Indication::Answer { query, answer: Err(Unanswered::NoPeer) });
         }
         while let Some(number) = self.touched.pop_first() {
             let mut risen = Vec::new();
+            let mut spoken = Vec::new();
             let Some(slot) = self.slots.get_mut(&number) else { continue };
             while let Some(output) = slot.peer.poll_output() {
                 match output {
@@ -286,8 +345,11 @@ impl Peers {
                         outputs.push_back(Output::Event(Event::DiameterPeerDown { peer: host, reason }));
                     }
                     PeerOutput::Answer { ticket, answer } => {
-                        let (end_to_end, about) = self.asked.remove(&QueryKey(ticket)).unwrap_or_default();
-                        if let Ok(answer) = &answer {
+                        let question = self.questions.remove(&QueryKey(ticket));
+                        if let (Ok(answer), Some(question)) = (&answer, &question) {
+                            let about = question.about();
+                            let end_to_end =
+                                question.message.as_deref().and_then(diameter::codec::end_to_end);
                             let host = slot.peer.host().unwrap_or("unknown");
                             let result = Some(answer.result().to_string());
                             let event = trace(true, host, answer.name(), result, end_to_end, &about);
@@ -305,6 +367,10 @@ impl Peers {
                     PeerOutput::Request { ticket, request, origin_host } => {
                         let key = DiameterKey(self.incoming_next);
                         self.incoming_next += 1;
+                        let node = slot.peer.host().unwrap_or_default();
+                        if !node.eq_ignore_ascii_case(&origin_host) {
+                            spoken.push((origin_host.clone(), node.to_owned()));
+                        }
                         let about = about(&request);
                         outputs.push_back(Output::Event(trace(
                             true,
@@ -330,9 +396,19 @@ impl Peers {
             if is_finished && let Some(mut slot) = self.slots.remove(&number) {
                 self.remember_answers(&mut slot.peer);
             }
+            for (host, node) in spoken {
+                self.on_speaker(&host, node);
+            }
             for (number, host) in risen {
                 self.on_risen(now, number, &host);
             }
+        }
+    }
+
+    /// `node` speaks in the name of `host`: what is meant for that name goes there from now on.
+    pub fn on_speaker(&mut self, host: &str, node: String) {
+        if self.speakers.len() < HOSTS_REMEMBERED_MAX || self.speakers.contains_key(host) {
+            self.speakers.insert(host.to_ascii_lowercase(), node);
         }
     }
 

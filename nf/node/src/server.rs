@@ -2,6 +2,7 @@
 
 use bytes::Bytes;
 use clock::{Duration, Instant};
+use serde::{Deserialize, Serialize};
 use sip::message::{HEAD_BYTES_MAX, HEADER_LINES_MAX};
 use sip::transaction::{
     ServerAck, ServerMatch, ServerReaction, ServerTimeout, ServerTransaction, server_match,
@@ -11,7 +12,7 @@ use sip::{Draft, Message, Method, Name, ParseError};
 use crate::context::Context;
 use crate::event::Event;
 use crate::function::{Function, Indication, ServerKey};
-use crate::node::{Node, TRANSACTIONS_MAX, TimerKey};
+use crate::node::{Emission, Node, TRANSACTIONS_MAX, TimerKey};
 use crate::via;
 use crate::wire::{Destination, Flow};
 
@@ -24,7 +25,7 @@ const BYTES_ADDED_MAX: usize = 8 * 1024;
 const STATELESS_TAG: &str = "refused";
 
 /// A server transaction and the request it stands for.
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Server {
     pub transaction: ServerTransaction,
     /// Its key in the index.
@@ -71,8 +72,7 @@ impl<F: Function> Node<F> {
             },
         };
         let is_invite = request.method() == Method::Invite;
-        let key = ServerKey(self.server_next);
-        self.server_next += 1;
+        let key = ServerKey(self.server_numbers.draw());
         let is_reliable = flow.transport.is_reliable();
         let server = Server {
             transaction: ServerTransaction::new(now, is_invite, is_reliable, self.sip_timers),
@@ -257,7 +257,7 @@ impl<F: Function> Node<F> {
                 server.relayed.push((number, to_tag, bytes.clone()));
             }
             let way_back = server.way_back;
-            self.send(way_back, bytes, false);
+            self.emit(way_back, bytes, Emission::Response(key));
             self.after_server_change(key);
         }
         for number in open {
@@ -299,7 +299,26 @@ impl<F: Function> Node<F> {
         if is_over { self.remove_server(key) } else { self.arm_server(key) }
     }
 
-    fn arm_server(&mut self, key: ServerKey) {
+    /// Sends the last response once more.
+    pub(crate) fn repeat_response(&mut self, key: ServerKey) {
+        let Some(server) = self.servers.get(&key) else { return };
+        let (way_back, response) = (server.way_back, server.last_response.clone());
+        if let Some(bytes) = response {
+            self.send(way_back, bytes, true);
+        }
+    }
+
+    /// Puts a server transaction in the place of what is there, or removes it. Its timers are not armed.
+    pub(crate) fn put_server(&mut self, key: ServerKey, server: Option<Server>) {
+        self.remove_server(key);
+        if let Some(server) = server {
+            self.server_index.insert(server.matched.clone(), key);
+            self.unanswered += usize::from(server.request.is_some());
+            self.servers.insert(key, server);
+        }
+    }
+
+    pub(crate) fn arm_server(&mut self, key: ServerKey) {
         let deadline = self.servers.get(&key).and_then(|server| server.transaction.deadline());
         self.timers.set(TimerKey::Server(key), deadline);
     }

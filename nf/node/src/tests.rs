@@ -7,6 +7,7 @@ use clock::{Duration, Instant, WallOrigin};
 use sip::{Draft, Message, Name};
 
 use crate::config::{Config, FunctionConfig, Icscf, Listen};
+use crate::mirror::{Composite, Mirror};
 use crate::wire::{Destination, Flow, Input, Output, Transport};
 use crate::{Branch, Decision, Function, Indication, Node, Origin, Setup, Topology, forward};
 
@@ -53,6 +54,13 @@ impl Function for Relay {
     fn poll_timeout(&self) -> Option<Instant> {
         None
     }
+
+    fn take_over(&mut self, _now: Instant) {}
+}
+
+/// It remembers nothing.
+impl Composite for Relay {
+    fn each(&mut self, _show: &mut dyn FnMut(&mut dyn Mirror)) {}
 }
 
 fn flow() -> Flow {

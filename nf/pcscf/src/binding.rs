@@ -9,6 +9,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 
 use clock::{Instant, TimerTable, WallOrigin, WallTime};
+use node::mirror::{self, Change, Collector, Mirror, TableId, Unreadable};
 use node::store::Table;
 use node::{Flow, Store, Transport};
 use serde::{Deserialize, Serialize};
@@ -108,7 +109,7 @@ type Keys = BTreeSet<BindingKey>;
 pub struct Bindings<S> {
     store: S,
     wall: WallOrigin,
-    by_key: BTreeMap<BindingKey, Binding>,
+    by_key: mirror::Table<BindingKey, Binding>,
     by_flow: BTreeMap<(Transport, SocketAddr), Keys>,
     by_identity: BTreeMap<String, Keys>,
     expiry: TimerTable<BindingKey>,
@@ -123,7 +124,7 @@ impl<S: Store> Bindings<S> {
         let mut bindings = Bindings {
             store,
             wall,
-            by_key: BTreeMap::new(),
+            by_key: mirror::Table::new(TableId(18)),
             by_flow: BTreeMap::new(),
             by_identity: BTreeMap::new(),
             expiry: TimerTable::default(),
@@ -244,6 +245,36 @@ impl<S: Store> Bindings<S> {
         }
         self.expiry.set(key, None);
         Some(binding)
+    }
+}
+
+impl<S: Store> Mirror for Bindings<S> {
+    fn follow(&mut self, is_followed: bool) {
+        self.by_key.follow(is_followed);
+    }
+
+    fn collect(&mut self, into: &mut Collector) {
+        self.by_key.collect(into);
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<bool, Unreadable> {
+        if !self.by_key.owns(change) {
+            return Ok(false);
+        }
+        match change.read()? {
+            (key, Some(binding)) => self.put(key, binding),
+            (key, None) => {
+                self.remove(key);
+            }
+        }
+        Ok(true)
+    }
+
+    fn clear(&mut self) {
+        let keys: Vec<BindingKey> = self.by_key.keys().copied().collect();
+        for key in keys {
+            self.remove(key);
+        }
     }
 }
 

@@ -7,9 +7,9 @@
 //! process harms nobody whose device is correct. Bounded in number and in time. A target that changes in the middle
 //! of a dialog (RFC 3261 §12.2.1.2) is not followed.
 
-use std::collections::BTreeMap;
-
 use clock::{Duration, Instant, TimerTable};
+use node::mirror::{Change, Collector, Mirror, Table, TableId, Unreadable};
+use serde::{Deserialize, Serialize};
 use sip::Message;
 use sip::message::Name;
 
@@ -26,19 +26,26 @@ const ESTABLISHED: Duration = Duration::from_secs(12 * 3600);
 type Key = (String, String, String);
 
 /// What the device should say.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Dialog {
     /// Its route set, in the order of Route.
     pub routes: Vec<String>,
     /// The other end's contact, for the Request-URI.
     pub target: String,
+    /// When it is forgotten.
+    expires: Instant,
 }
 
 /// All that are remembered.
-#[derive(Default)]
 pub struct Dialogs {
-    known: BTreeMap<Key, Dialog>,
+    known: Table<Key, Dialog>,
     expiry: TimerTable<Key>,
+}
+
+impl Default for Dialogs {
+    fn default() -> Self {
+        Dialogs { known: Table::new(TableId(17)), expiry: TimerTable::default() }
+    }
 }
 
 impl Dialogs {
@@ -72,8 +79,9 @@ impl Dialogs {
             return;
         }
         let lifetime = if status < 200 { EARLY } else { ESTABLISHED };
-        self.expiry.set(key.clone(), Some(now + lifetime));
-        self.known.insert(key, Dialog { routes, target });
+        let expires = now + lifetime;
+        self.expiry.set(key.clone(), Some(expires));
+        self.known.insert(key, Dialog { routes, target, expires });
     }
 
     /// The dialog in which a device sends `request`.
@@ -100,6 +108,30 @@ impl Dialogs {
     /// When there is something to forget.
     pub fn next_due(&self) -> Option<Instant> {
         self.expiry.next()
+    }
+}
+
+impl Mirror for Dialogs {
+    fn follow(&mut self, is_followed: bool) {
+        self.known.follow(is_followed);
+    }
+
+    fn collect(&mut self, into: &mut Collector) {
+        self.known.collect(into);
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<bool, Unreadable> {
+        if !self.known.owns(change) {
+            return Ok(false);
+        }
+        let (key, dialog) = change.read::<Key, Dialog>()?;
+        self.expiry.set(key, dialog.map(|dialog| dialog.expires));
+        self.known.apply(change)
+    }
+
+    fn clear(&mut self) {
+        self.known.clear();
+        self.expiry = TimerTable::default();
     }
 }
 

@@ -1,9 +1,9 @@
 //! What must be known when the response to a forwarded request comes back. Nothing here outlives its transaction.
 
-use std::collections::BTreeMap;
-
 use clock::{Duration, Instant, TimerTable};
+use node::mirror::{Change, Collector, Mirror, Table, TableId, Unreadable, Word};
 use node::{Flow, ServerKey};
+use serde::{Deserialize, Serialize};
 use sip::Message;
 
 use crate::binding::BindingKey;
@@ -15,7 +15,7 @@ pub const EXCHANGES_MAX: usize = 500_000;
 const LINGER: Duration = Duration::from_secs(32);
 
 /// A contact that a REGISTER wants bound.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Wanted {
     pub key: BindingKey,
     /// Its URI.
@@ -31,7 +31,7 @@ pub struct Wanted {
 }
 
 /// A REGISTER under way.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Registering {
     pub request: Message,
     pub flow: Flow,
@@ -40,11 +40,11 @@ pub struct Registering {
     /// Empty for `Contact: *`.
     pub contacts: Vec<Wanted>,
     /// `registration`, `re_registration` or `de_registration`.
-    pub procedure: &'static str,
+    pub procedure: Word,
 }
 
 /// A request of a device under way to the core.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct FromDevice {
     pub request: Message,
     /// Outside a dialog?
@@ -56,7 +56,7 @@ pub struct FromDevice {
 }
 
 /// A request of the core under way to a device.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct TowardsDevice {
     pub request: Message,
     /// The Record-Routes of an INVITE that opens a dialog, as the device got them; else empty.
@@ -72,18 +72,30 @@ pub struct TowardsDevice {
 }
 
 /// A forwarded request.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub enum Exchange {
     Register(Registering),
     FromDevice(FromDevice),
     TowardsDevice(TowardsDevice),
 }
 
+/// An exchange, and when it ends by itself.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct Open {
+    exchange: Exchange,
+    until: Option<Instant>,
+}
+
 /// All forwarded requests.
-#[derive(Default)]
 pub struct Exchanges {
-    open: BTreeMap<ServerKey, Exchange>,
+    open: Table<ServerKey, Open>,
     linger: TimerTable<ServerKey>,
+}
+
+impl Default for Exchanges {
+    fn default() -> Self {
+        Exchanges { open: Table::new(TableId(16)), linger: TimerTable::default() }
+    }
 }
 
 impl Exchanges {
@@ -96,17 +108,20 @@ impl Exchanges {
     }
 
     pub fn insert(&mut self, server: ServerKey, exchange: Exchange) {
-        self.open.insert(server, exchange);
+        self.open.insert(server, Open { exchange, until: None });
     }
 
     pub fn find(&self, server: ServerKey) -> Option<Exchange> {
-        self.open.get(&server).cloned()
+        self.open.get(&server).map(|open| open.exchange.clone())
     }
 
     /// A final response was passed on.
     pub fn finish(&mut self, now: Instant, server: ServerKey, is_invite_success: bool) {
         if is_invite_success {
-            self.linger.set(server, Some(now + LINGER));
+            if let Some(open) = self.open.get_mut(&server) {
+                open.until = Some(now + LINGER);
+                self.linger.set(server, open.until);
+            }
         } else {
             self.open.remove(&server);
         }
@@ -120,5 +135,29 @@ impl Exchanges {
 
     pub fn next_due(&self) -> Option<Instant> {
         self.linger.next()
+    }
+}
+
+impl Mirror for Exchanges {
+    fn follow(&mut self, is_followed: bool) {
+        self.open.follow(is_followed);
+    }
+
+    fn collect(&mut self, into: &mut Collector) {
+        self.open.collect(into);
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<bool, Unreadable> {
+        if !self.open.owns(change) {
+            return Ok(false);
+        }
+        let (server, open) = change.read::<ServerKey, Open>()?;
+        self.linger.set(server, open.as_ref().and_then(|open| open.until));
+        self.open.apply(change)
+    }
+
+    fn clear(&mut self) {
+        self.open.clear();
+        self.linger = TimerTable::default();
     }
 }

@@ -18,6 +18,7 @@ use std::collections::{BTreeMap, VecDeque};
 
 use clock::Instant;
 use node::config::FunctionConfig;
+use node::mirror::{Composite, Mirror};
 use node::{ConnectionId, Decision, Event, Flow, Function, Indication, ServerKey, Setup, Store, Topology};
 use sip::identity::Pii;
 use sip::{Draft, Message, Method, Uri};
@@ -210,6 +211,18 @@ impl<S: Store> Function for Pcscf<S> {
     fn poll_timeout(&self) -> Option<Instant> {
         let due = [self.bindings.next_expiry(), self.exchanges.next_due(), self.dialogs.next_due()];
         due.into_iter().flatten().min()
+    }
+
+    /// What the store holds is committed with the next change of a binding.
+    fn take_over(&mut self, _now: Instant) {}
+}
+
+/// Stream connections are not told: they end with the process that holds them.
+impl<S: Store> Composite for Pcscf<S> {
+    fn each(&mut self, show: &mut dyn FnMut(&mut dyn Mirror)) {
+        show(&mut self.bindings);
+        show(&mut self.exchanges);
+        show(&mut self.dialogs);
     }
 }
 

@@ -6,6 +6,7 @@
 //! association (TS 24.229 §5.2.2.3).
 
 use clock::{Duration, Instant};
+use node::mirror::Word;
 use node::{Branch, Decision, Flow, Origin, ServerKey, Store, forward};
 use sip::message::Name;
 use sip::{Draft, Message, NameAddress};
@@ -88,11 +89,11 @@ impl<S: Store> Pcscf<S> {
         if !is_known && self.bindings.count() >= BINDINGS_MAX {
             return Err(refusal(503, "Too many devices", "full"));
         }
-        let procedure = match (is_removal, is_known) {
+        let procedure = Word(match (is_removal, is_known) {
             (true, _) => "de_registration",
             (false, true) => "re_registration",
             (false, false) => "registration",
-        };
+        });
         Ok(Registering { request: request.clone(), flow, identity, contacts, procedure })
     }
 
@@ -168,7 +169,7 @@ impl<S: Store> Pcscf<S> {
         if origin != Origin::Received {
             // TS 24.229 §5.2.2.1: no I-CSCF answers.
             self.procedure(
-                registering.procedure,
+                registering.procedure.0,
                 "server_timeout",
                 registering.identity.clone(),
                 String::new(),
@@ -187,7 +188,7 @@ impl<S: Store> Pcscf<S> {
         }
         if status >= 200 && !matches!(status, 401 | 407) {
             let detail = format!("{status} {}", response.reason());
-            self.procedure(registering.procedure, outcome(status), registering.identity.clone(), detail);
+            self.procedure(registering.procedure.0, outcome(status), registering.identity.clone(), detail);
         }
         self.output.push_back(Decision::Respond { server, response: draft });
     }

@@ -9,6 +9,7 @@ use std::collections::VecDeque;
 use clock::Instant;
 use diameter::cx::{self, ScscfRestorationInfo, ServerAssignmentType};
 use node::ServerKey;
+use serde::{Deserialize, Serialize};
 use sip::{Message, Name};
 
 use crate::contact::{Changes, Contact};
@@ -21,6 +22,7 @@ use crate::{Scscf, Waiting, assigned, restore};
 const WAITING_MAX: usize = 8;
 
 /// A REGISTER whose sender has been authenticated.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Registering {
     /// Its server transaction.
     pub server: ServerKey,
@@ -37,6 +39,7 @@ pub(crate) struct Registering {
 }
 
 /// Something that needs SAR.
+#[derive(Serialize, Deserialize)]
 pub(crate) enum Job {
     /// An authenticated REGISTER.
     Register(Box<Registering>),
@@ -153,7 +156,7 @@ impl Scscf {
         let set = self.set_of(registrant);
         let had = set.is_some_and(|set| set.has_contact_of(&registrant.private_identity));
         let mut contacts = set.map_or_else(Vec::new, |set| set.contacts.clone());
-        let mut scratch_id = self.registrar.last_contact_id;
+        let mut scratch_id = self.registrar.contact_numbers.last();
         let applied = apply(&mut contacts, update, self.settings.contacts_max, &mut scratch_id, now)?;
         let has = contacts.iter().any(|contact| contact.private_identity == registrant.private_identity);
         let assignment_type = match (had, has) {

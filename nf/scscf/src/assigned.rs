@@ -106,12 +106,12 @@ impl Scscf {
         if known.is_none() {
             self.take_contacts(now, id, &answer.restoration);
         }
-        let mut last_id = self.registrar.last_contact_id;
+        let mut last_id = self.registrar.contact_numbers.last();
         let Some(set) = self.registrar.set_mut(id) else { return Err(UNUSABLE) };
         let applied = apply(&mut set.contacts, update, self.settings.contacts_max, &mut last_id, now);
         let has = set.has_contact_of(&registrant.private_identity);
         let count = set.contacts.len();
-        self.registrar.last_contact_id = last_id;
+        self.registrar.contact_numbers.advance_to(last_id);
         let (departed, is_news, error) = match applied {
             Ok(applied) => (applied.departed, applied.is_news, None),
             Err(error) => (Vec::new(), false, Some(error)),

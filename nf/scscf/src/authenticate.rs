@@ -9,6 +9,7 @@ use clock::Instant;
 use diameter::cx::{self, ServerAssignmentType};
 use node::{ServerKey, Unanswered};
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 use sip::{Message, Name};
 
 use crate::challenge::{Challenge, Checked, Key, credentials_of};
@@ -19,6 +20,7 @@ use crate::{REG_AWAIT_AUTH, Scscf, Timer, Waiting, charging};
 const FAILURES_MAX: u8 = 3;
 
 /// A REGISTER that is to be challenged.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Wanted {
     /// Its server transaction.
     pub server: ServerKey,
@@ -33,7 +35,7 @@ pub(crate) struct Wanted {
 }
 
 /// Why a REGISTER is challenged.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Reason {
     /// It came without an answer.
     First,

@@ -6,9 +6,8 @@
 //!      └─ wrong answer, AUTS, 4 min ──▶ gone
 //! ```
 
-use std::collections::BTreeMap;
-
 use diameter::cx::AuthenticationVector;
+use node::mirror::{Composite, Mirror, Table, TableId};
 use serde::{Deserialize, Serialize};
 use sip::aka::RandAutn;
 use sip::digest::{self, Algorithm, Credentials, DigestError, Expectation, Ha1};
@@ -208,9 +207,20 @@ pub(crate) fn credentials_of<'a>(request: &'a Message, realm: &str) -> Option<Cr
 }
 
 /// All challenges that may still be answered.
-#[derive(Default, Serialize, Deserialize)]
 pub(crate) struct Challenges {
-    by_key: BTreeMap<Key, Challenge>,
+    by_key: Table<Key, Challenge>,
+}
+
+impl Default for Challenges {
+    fn default() -> Self {
+        Challenges { by_key: Table::new(TableId(51)) }
+    }
+}
+
+impl Composite for Challenges {
+    fn each(&mut self, show: &mut dyn FnMut(&mut dyn Mirror)) {
+        show(&mut self.by_key);
+    }
 }
 
 impl Challenges {

@@ -137,7 +137,7 @@ impl Contact {
 }
 
 /// What one Contact value of a REGISTER asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Binding {
     /// The value without `expires`.
     pub value: Text,
@@ -146,7 +146,7 @@ pub(crate) struct Binding {
 }
 
 /// What a REGISTER asks for.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Changes {
     /// No Contact: only tell what is there.
     None,

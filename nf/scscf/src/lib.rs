@@ -12,13 +12,15 @@
 
 #![forbid(unsafe_code)]
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
-use clock::{Duration, Instant, TimerTable, WallOrigin};
+use clock::{Duration, Instant, WallOrigin};
 use diameter::cx;
+use node::mirror::{Composite, Mirror, Numbers, Table, TableId, Timers};
 use node::{ClientKey, Decision, Event, Function, Indication, QueryKey, ServerKey, Setup};
 use rand::Rng;
 use rand::rngs::StdRng;
+use serde::{Deserialize, Serialize};
 use sip::identity::Pii;
 use sip::{Draft, Message, Method};
 
@@ -63,14 +65,14 @@ pub struct Scscf {
     challenges: challenge::Challenges,
     watchers: watcher::Watchers,
     /// One assignment at a time for each private identity; the others wait here.
-    assigning: BTreeMap<Text, VecDeque<assign::Job>>,
-    waiting: BTreeMap<QueryKey, Waiting>,
-    forwarded: BTreeMap<ServerKey, route::Forwarded>,
-    notifying: BTreeMap<ClientKey, u64>,
-    retries: BTreeMap<u64, assign::Job>,
-    timers: TimerTable<Timer>,
+    assigning: Table<Text, VecDeque<assign::Job>>,
+    waiting: Table<QueryKey, Waiting>,
+    forwarded: Table<ServerKey, route::Forwarded>,
+    notifying: Table<ClientKey, u64>,
+    retries: Table<u64, assign::Job>,
+    timers: Timers<Timer>,
     random: Random,
-    last_key: u64,
+    keys: Numbers,
     is_stopping: bool,
     output: VecDeque<Decision>,
 }
@@ -83,6 +85,7 @@ struct Random {
 }
 
 /// What the answer to a Diameter request is awaited for.
+#[derive(Serialize, Deserialize)]
 enum Waiting {
     /// MAA: a challenge is to be made.
     Vector(authenticate::Wanted),
@@ -95,7 +98,7 @@ enum Waiting {
 }
 
 /// What may fall due; one slot for each.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 enum Timer {
     /// A nonce: reg-await-auth while it is unanswered, its lifetime afterwards.
     Challenge(challenge::Key),
@@ -119,18 +122,18 @@ impl Scscf {
             registrar: registrar::Registrar::default(),
             challenges: challenge::Challenges::default(),
             watchers: watcher::Watchers::default(),
-            assigning: BTreeMap::new(),
-            waiting: BTreeMap::new(),
-            forwarded: BTreeMap::new(),
-            notifying: BTreeMap::new(),
-            retries: BTreeMap::new(),
-            timers: TimerTable::default(),
+            assigning: Table::new(TableId(53)),
+            waiting: Table::new(TableId(54)),
+            forwarded: Table::new(TableId(55)),
+            notifying: Table::new(TableId(56)),
+            retries: Table::new(TableId(57)),
+            timers: Timers::new(TableId(58)),
             random: Random {
                 tag: setup.random("scscf tag"),
                 nonce: setup.random("scscf nonce"),
                 charging: setup.random("scscf charging"),
             },
-            last_key: 0,
+            keys: Numbers::new(TableId(59)),
             is_stopping: false,
             output: VecDeque::new(),
         }
@@ -170,8 +173,7 @@ impl Scscf {
     }
 
     fn next_key(&mut self) -> u64 {
-        self.last_key += 1;
-        self.last_key
+        self.keys.draw()
     }
 
     fn ask(&mut self, request: cx::Request, waiting: Waiting) {
@@ -250,5 +252,22 @@ impl Function for Scscf {
 
     fn poll_timeout(&self) -> Option<Instant> {
         self.timers.next()
+    }
+
+    fn take_over(&mut self, _now: Instant) {}
+}
+
+impl Composite for Scscf {
+    fn each(&mut self, show: &mut dyn FnMut(&mut dyn Mirror)) {
+        show(&mut self.registrar);
+        show(&mut self.challenges);
+        show(&mut self.watchers);
+        show(&mut self.assigning);
+        show(&mut self.waiting);
+        show(&mut self.forwarded);
+        show(&mut self.notifying);
+        show(&mut self.retries);
+        show(&mut self.timers);
+        show(&mut self.keys);
     }
 }

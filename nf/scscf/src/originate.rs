@@ -1,6 +1,7 @@
 //! The originating role: a registered user's new request on its way out (TS 24.229 §5.4.3.2, spec 4.3.1 "S orig").
 
 use clock::Instant;
+use node::mirror::Word;
 use node::{Branch, Decision, Destination, ServerKey, forward};
 use rand::Rng;
 use sip::uri::{Scheme, Uri};
@@ -74,7 +75,8 @@ impl Scscf {
             Some(_) | None if is_home => {}
             _ => draft.remove(Name::PAccessNetworkInfo),
         }
-        self.forwarded.insert(server, Forwarded::Originating { name, identity: identity.clone() });
+        self.forwarded
+            .insert(server, Forwarded::Originating { name: Word(name), identity: identity.clone() });
         let branches = vec![Branch { request: draft, destination }];
         self.output.push_back(Decision::Forward { server, branches, patience: None });
     }

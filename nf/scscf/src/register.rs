@@ -4,6 +4,7 @@
 
 use clock::Instant;
 use node::ServerKey;
+use serde::{Deserialize, Serialize};
 use sip::uri::Scheme;
 use sip::{Message, Name};
 
@@ -18,7 +19,7 @@ use crate::text::Text;
 const EXTENSIONS: [&str; 3] = ["path", "outbound", "gruu"];
 
 /// Whose registration a REGISTER is about.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Registrant {
     /// The user name of the credentials; without any, the public identity without its scheme (TS 24.229 §5.3.1.2).
     pub private_identity: Text,

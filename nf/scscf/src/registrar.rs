@@ -7,6 +7,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use clock::Instant;
+use node::mirror::{Change, Collector, Mirror, Numbers, Table, TableId, Unreadable};
 use serde::{Deserialize, Serialize};
 
 use crate::contact::{Changes, Contact, ContactEvent};
@@ -53,7 +54,7 @@ impl RegistrationSet {
 }
 
 /// The REGISTER whose changes are applied.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct Update {
     /// Who registers.
     pub private_identity: Text,
@@ -171,14 +172,60 @@ fn take_matching(
 }
 
 /// All sets, findable by public and by private identity.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Registrar {
-    sets: BTreeMap<SetId, RegistrationSet>,
+    sets: Table<SetId, RegistrationSet>,
     by_public: BTreeMap<Text, SetId>,
     by_private: BTreeSet<(Text, SetId)>,
-    next_set: u64,
-    /// The last contact name given away.
-    pub(crate) last_contact_id: u64,
+    set_numbers: Numbers,
+    /// Names of contacts.
+    pub(crate) contact_numbers: Numbers,
+}
+
+impl Default for Registrar {
+    fn default() -> Self {
+        Registrar {
+            sets: Table::new(TableId(48)),
+            by_public: BTreeMap::new(),
+            by_private: BTreeSet::new(),
+            set_numbers: Numbers::new(TableId(49)),
+            contact_numbers: Numbers::new(TableId(50)),
+        }
+    }
+}
+
+impl Mirror for Registrar {
+    fn follow(&mut self, is_followed: bool) {
+        self.sets.follow(is_followed);
+        self.set_numbers.follow(is_followed);
+        self.contact_numbers.follow(is_followed);
+    }
+
+    fn collect(&mut self, into: &mut Collector) {
+        self.sets.collect(into);
+        self.set_numbers.collect(into);
+        self.contact_numbers.collect(into);
+    }
+
+    fn apply(&mut self, change: &Change) -> Result<bool, Unreadable> {
+        if !self.sets.owns(change) {
+            return Ok(self.set_numbers.apply(change)? || self.contact_numbers.apply(change)?);
+        }
+        let (id, set) = change.read::<SetId, RegistrationSet>()?;
+        if let Some(old) = self.sets.remove(&id) {
+            self.unindex(id, &old);
+        }
+        if let Some(set) = set {
+            self.by_public.extend(set.identities.iter().map(|identity| (identity.uri.clone(), id)));
+            self.by_private.extend(set.contacts.iter().map(|contact| (contact.private_identity.clone(), id)));
+            self.sets.insert(id, set);
+        }
+        Ok(true)
+    }
+
+    fn clear(&mut self) {
+        *self = Registrar::default();
+    }
 }
 
 impl Registrar {
@@ -227,15 +274,17 @@ impl Registrar {
     pub(crate) fn put_profile(&mut self, identities: Vec<Identity>, charging: Option<Text>) -> SetId {
         let known = identities.iter().find_map(|identity| self.find(&identity.uri));
         let id = known.unwrap_or_else(|| {
-            self.next_set += 1;
-            SetId(self.next_set)
+            let id = SetId(self.set_numbers.draw());
+            let set = RegistrationSet {
+                identities: Vec::new(),
+                contacts: Vec::new(),
+                charging: None,
+                watchers: Vec::new(),
+            };
+            self.sets.insert(id, set);
+            id
         });
-        let set = self.sets.entry(id).or_insert_with(|| RegistrationSet {
-            identities: Vec::new(),
-            contacts: Vec::new(),
-            charging: None,
-            watchers: Vec::new(),
-        });
+        let Some(set) = self.sets.get_mut(&id) else { return id };
         for old in std::mem::replace(&mut set.identities, identities.clone()) {
             if self.by_public.get(&old.uri) == Some(&id) {
                 self.by_public.remove(&old.uri);
@@ -266,12 +315,19 @@ impl Registrar {
             return None;
         }
         let set = self.sets.remove(&id)?;
+        self.unindex(id, &set);
+        Some(set)
+    }
+
+    fn unindex(&mut self, id: SetId, set: &RegistrationSet) {
         for identity in &set.identities {
             if self.by_public.get(&identity.uri) == Some(&id) {
                 self.by_public.remove(&identity.uri);
             }
         }
-        Some(set)
+        for contact in &set.contacts {
+            self.by_private.remove(&(contact.private_identity.clone(), id));
+        }
     }
 
     /// Removes the contacts of a set for which `is_wanted` says so; [`Registrar::settle`] must follow.

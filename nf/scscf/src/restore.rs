@@ -5,6 +5,7 @@ use clock::{Instant, WallOrigin};
 use diameter::cx::{self, RestorationInfo, ScscfRestorationInfo, ServerAssignmentType, SubscriptionInfo};
 use node::{ServerKey, Unanswered};
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 use sip::{Message, Name, NameAddress, Uri};
 
 use crate::contact::Contact;
@@ -21,7 +22,7 @@ const CONTACTS_MAX: usize = 32;
 const NUMBERS_SINCE: u64 = 1_700_000_000;
 
 /// What a user who was not known here is wanted for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Role {
     /// The user sends.
     Originating,
@@ -30,6 +31,7 @@ pub(crate) enum Role {
 }
 
 /// A request that waits for its user to be brought back.
+#[derive(Serialize, Deserialize)]
 pub(crate) struct Interrupted {
     /// Its server transaction.
     pub server: ServerKey,
@@ -151,9 +153,8 @@ impl Scscf {
         for info in infos {
             let private_identity: Text = info.private_identity.as_str().into();
             for each in &info.contacts {
-                self.registrar.last_contact_id += 1;
                 let contact = Contact::from_restoration(
-                    self.registrar.last_contact_id,
+                    self.registrar.contact_numbers.draw(),
                     &private_identity,
                     &each.path,
                     &each.contact,

@@ -2,7 +2,9 @@
 //! this server; and what happens to the responses of those that were forwarded (RFC 3261 §16, TS 24.229 §5.4.3).
 
 use clock::Instant;
+use node::mirror::Word;
 use node::{Decision, Origin, ServerKey, forward};
+use serde::{Deserialize, Serialize};
 use sip::uri::{Scheme, Uri};
 use sip::{Draft, Message, Method, Name};
 
@@ -13,11 +15,12 @@ use crate::text::Text;
 use crate::{Scscf, Waiting, charging};
 
 /// A request that was forwarded, until its final response.
+#[derive(Serialize, Deserialize)]
 pub(crate) enum Forwarded {
     /// For a user of ours who sent it: counted when it ends.
     Originating {
         /// `call`, `message` …
-        name: &'static str,
+        name: Word,
         /// Who.
         identity: Text,
     },
@@ -180,7 +183,7 @@ impl Scscf {
         match self.forwarded.remove(&server) {
             Some(Forwarded::Originating { name, identity }) => {
                 self.event(
-                    name,
+                    name.0,
                     outcome_of(response.status(), origin),
                     &identity,
                     response.status().to_string(),

@@ -1,8 +1,7 @@
 //! Subscriptions to the reg event package, as plain data (RFC 6665, RFC 3680).
 
-use std::collections::BTreeMap;
-
 use clock::Instant;
+use node::mirror::{Composite, Mirror, Table, TableId};
 use serde::{Deserialize, Serialize};
 use sip::{NameAddress, Uri};
 
@@ -63,9 +62,21 @@ impl Watcher {
 }
 
 /// All subscriptions. A key is the number behind our dialog tag.
-#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[derive(Clone, Debug)]
 pub struct Watchers {
-    by_id: BTreeMap<u64, Watcher>,
+    by_id: Table<u64, Watcher>,
+}
+
+impl Default for Watchers {
+    fn default() -> Self {
+        Watchers { by_id: Table::new(TableId(52)) }
+    }
+}
+
+impl Composite for Watchers {
+    fn each(&mut self, show: &mut dyn FnMut(&mut dyn Mirror)) {
+        show(&mut self.by_id);
+    }
 }
 
 impl Watchers {

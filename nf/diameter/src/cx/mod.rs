@@ -10,6 +10,7 @@ mod groups;
 mod names;
 
 use bytes::Bytes;
+use serde::{Deserialize, Serialize};
 
 pub use decode::{decode_answer, decode_request};
 pub use envelope::Envelope;
@@ -78,7 +79,7 @@ pub enum UserAuthorizationType {
 }
 
 /// Server-Assignment-Type (AVP 614), TS 29.229 §6.3.15; the discriminants are the wire values.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "names of TS 29.229 §6.3.15")]
 #[repr(u32)]
 pub enum ServerAssignmentType {
@@ -353,6 +354,40 @@ pub struct PushProfileRequest {
 #[expect(missing_docs, reason = "each is the AVP of its name")]
 pub struct PushProfileAnswer {
     pub result: ResultCode,
+}
+
+impl Request {
+    /// An answer to it that says nothing but `result`.
+    pub fn refused(&self, result: ResultCode) -> Answer {
+        let (server_name, capabilities) = (None, None);
+        match self {
+            Request::UserAuthorization(_) => {
+                Answer::UserAuthorization(UserAuthorizationAnswer { result, server_name, capabilities })
+            }
+            Request::LocationInformation(_) => {
+                Answer::LocationInformation(LocationInformationAnswer { result, server_name, capabilities })
+            }
+            Request::MultimediaAuthentication(_) => {
+                Answer::MultimediaAuthentication(MultimediaAuthenticationAnswer { result, vector: None })
+            }
+            Request::ServerAssignment(_) => Answer::ServerAssignment(ServerAssignmentAnswer {
+                result,
+                private_identity: None,
+                user_data: None,
+                charging: None,
+                associated_identities: Vec::new(),
+                restoration: Vec::new(),
+            }),
+            Request::RegistrationTermination(_) => {
+                let associated_identities = Vec::new();
+                Answer::RegistrationTermination(RegistrationTerminationAnswer {
+                    result,
+                    associated_identities,
+                })
+            }
+            Request::PushProfile(_) => Answer::PushProfile(PushProfileAnswer { result }),
+        }
+    }
 }
 
 impl Answer {

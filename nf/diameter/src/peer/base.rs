@@ -196,7 +196,7 @@ fn is_common_application(application: u32) -> bool {
 }
 
 fn write_origin(builder: &mut MessageBuilder, identity: &Identity) {
-    builder.avps().text(avp::ORIGIN_HOST, &identity.host);
+    builder.avps().text(avp::ORIGIN_HOST, identity.node_host());
     builder.avps().text(avp::ORIGIN_REALM, &identity.realm);
 }
 
@@ -232,6 +232,7 @@ mod tests {
     #[test]
     fn a_cer_is_these_bytes() {
         let identity = Identity {
+            node_host: None,
             host: "s.example".to_owned(),
             realm: "example".to_owned(),
             product: "Evertone".to_owned(),

@@ -37,7 +37,7 @@ use clock::{Duration, Instant, TimerTable};
 pub use answers::{AnswerCache, IncomingTicket};
 pub use settings::{Identity, Settings};
 
-use crate::codec::{Framer, result};
+use crate::codec::{self, Framer, result};
 use crate::cx;
 use base::DisconnectCause;
 use identifiers::Identifiers;
@@ -315,8 +315,8 @@ impl Peer {
 
     /// Asks the peer something. `destination_host` `None`: whoever serves the realm.
     ///
-    /// Sent at once or when the connection opens. `ticket` comes back in [`PeerOutput::Answer`]. Returns the end-to-end
-    /// identifier; none when the request is refused here.
+    /// Sent at once or when the connection opens. `ticket` comes back in [`PeerOutput::Answer`]. Returns what is sent;
+    /// nothing when the request is refused here.
     pub fn send_request(
         &mut self,
         now: Instant,
@@ -324,16 +324,8 @@ impl Peer {
         request: &cx::Request,
         destination_host: Option<&str>,
         destination_realm: &str,
-    ) -> Option<u32> {
-        let refuse = if self.is_stopping || matches!(self.state, State::Closed) {
-            Some(Failure::NoPeer)
-        } else if self.pending.is_full() {
-            Some(Failure::Protocol(result::TOO_BUSY))
-        } else {
-            None
-        };
-        if let Some(failure) = refuse {
-            self.outputs.push_back(PeerOutput::Answer { ticket, answer: Err(failure) });
+    ) -> Option<Bytes> {
+        if self.refuses(ticket) {
             return None;
         }
         let (hop_by_hop, end_to_end) = self.identifiers.next_pair(now);
@@ -347,12 +339,43 @@ impl Peer {
             destination_realm: Some(destination_realm.to_owned()),
             ..cx::Envelope::default()
         };
-        self.pending.insert(hop_by_hop, ticket, request.command_code(), request.encode(&envelope));
+        let message = request.encode(&envelope);
+        self.pending.insert(hop_by_hop, ticket, request.command_code(), message.clone());
+        self.await_answer(now, hop_by_hop);
+        Some(message)
+    }
+
+    /// Asks what another one of our name has asked and got no answer to: the same request with the T bit, so that the
+    /// peer may see that it was asked before (RFC 6733 §3).
+    pub fn send_again(&mut self, now: Instant, ticket: u64, message: &[u8]) {
+        if message.len() < codec::HEADER_LENGTH || self.refuses(ticket) {
+            return;
+        }
+        let (hop_by_hop, _) = self.identifiers.next_pair(now);
+        let (command_code, message) = codec::asked_again(message, hop_by_hop);
+        self.pending.insert(hop_by_hop, ticket, command_code, message);
+        self.await_answer(now, hop_by_hop);
+    }
+
+    fn await_answer(&mut self, now: Instant, hop_by_hop: u32) {
         self.arm(Timer::Request(hop_by_hop), now + self.settings.request_timeout);
         if self.may_send_requests() {
             self.send_waiting();
         }
-        Some(end_to_end)
+    }
+
+    /// Tells whoever asks that the peer cannot be asked now, if so.
+    fn refuses(&mut self, ticket: u64) -> bool {
+        let refuse = if self.is_stopping || matches!(self.state, State::Closed) {
+            Some(Failure::NoPeer)
+        } else if self.pending.is_full() {
+            Some(Failure::Protocol(result::TOO_BUSY))
+        } else {
+            None
+        };
+        let Some(failure) = refuse else { return false };
+        self.outputs.push_back(PeerOutput::Answer { ticket, answer: Err(failure) });
+        true
     }
 
     /// Answers a request of the peer. Nothing happens when it is forgotten already.

@@ -10,6 +10,9 @@ use clock::{Duration, WallOrigin};
 pub struct Identity {
     /// Origin-Host.
     pub host: String,
+    /// The name of this very node, when a copy of it shares `host`: what it calls itself in CER, DWR and DPR. A peer
+    /// would take two connections of one name for one too many (RFC 6733 §5.6.4).
+    pub node_host: Option<String>,
     /// Origin-Realm.
     pub realm: String,
     /// Product-Name: `Evertone`.
@@ -23,7 +26,12 @@ pub struct Identity {
 impl Identity {
     /// Is this our host name? DiameterIdentities are compared like DNS names (RFC 6733 §4.3.1).
     pub(super) fn is_host(&self, host: &str) -> bool {
-        self.host.eq_ignore_ascii_case(host)
+        self.host.eq_ignore_ascii_case(host) || self.node_host().eq_ignore_ascii_case(host)
+    }
+
+    /// What this very node calls itself.
+    pub(super) fn node_host(&self) -> &str {
+        self.node_host.as_deref().unwrap_or(&self.host)
     }
 }
 

@@ -5,6 +5,8 @@
 use std::ops::Range;
 
 use bytes::Bytes;
+use serde::de::{Deserialize, Deserializer, Error as _};
+use serde::ser::{Serialize, Serializer};
 
 use super::list::{self, trim};
 use super::{Method, Name, ParseError, parse, validate};
@@ -57,6 +59,19 @@ pub struct Message {
     pub(super) start_span: Span,
     pub(super) lines: Vec<Line>,
     pub(super) body: Span,
+}
+
+/// As its bytes.
+impl Serialize for Message {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.raw.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Message {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Message, D::Error> {
+        Message::parse(Bytes::deserialize(deserializer)?).map_err(D::Error::custom)
+    }
 }
 
 impl Message {

@@ -13,6 +13,7 @@ pub(super) const SERVER: &str = "hss.example";
 
 pub(super) fn identity(host: &str, origin_state_id: u32) -> Arc<Identity> {
     Arc::new(Identity {
+        node_host: None,
         host: host.to_owned(),
         realm: "example".to_owned(),
         product: "Evertone".to_owned(),

@@ -1,0 +1,178 @@
+//! A node and its copy: what the one that serves tells, what the one that follows takes in, and how it takes over.
+//!
+//! The driver of the serving node calls [`Node::collect`] after each input and holds back the outputs of that input until
+//! the copy has what was collected (output commit, S2-E5). So whatever left can be sent again by the copy, with the same
+//! bytes: the golden rule of replay (spec 2.9).
+
+use std::net::SocketAddr;
+
+use clock::Instant;
+use diameter::cx::ResultCode;
+
+use crate::client::Client;
+use crate::function::{Function, Indication, ServerKey};
+use crate::mirror::{Change, Collector, Mirror, TableId, Unreadable};
+use crate::node::{Emission, Node, TimerKey};
+use crate::server::Server;
+use crate::via::Branches;
+use crate::wire::Output;
+
+/// Who serves a neighbour now.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Neighbour {
+    /// The SIP addresses it serves.
+    pub addresses: Vec<SocketAddr>,
+    /// The Diameter name it serves, and its own.
+    pub diameter: Option<(String, String)>,
+}
+
+impl<F: Function> Node<F> {
+    /// From now on a copy follows, which has nothing yet; or none does.
+    pub fn follow(&mut self, is_followed: bool) {
+        self.emissions = is_followed.then(Vec::new);
+        self.servers.follow(is_followed);
+        self.clients.follow(is_followed);
+        self.server_numbers.follow(is_followed);
+        self.client_numbers.follow(is_followed);
+        self.branch_seed.follow(is_followed);
+        self.peers.questions.follow(is_followed);
+        self.function.follow(is_followed);
+    }
+
+    /// Takes out what the copy must be told next, as much as there is room for, and what has left since.
+    pub fn collect(&mut self, into: &mut Collector) -> Vec<Emission> {
+        self.branch_seed.collect(into);
+        self.server_numbers.collect(into);
+        self.client_numbers.collect(into);
+        self.servers.collect(into);
+        self.clients.collect(into);
+        self.peers.questions.collect(into);
+        self.function.collect(into);
+        self.emissions.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// This node follows another from now on: it keeps its Diameter connections, and does nothing else by itself. What it
+    /// was about to say is void.
+    pub fn stand_by(&mut self) {
+        self.is_serving = false;
+        self.follow(false);
+        for key in self.servers.keys() {
+            self.timers.set(TimerKey::Server(*key), None);
+        }
+        for number in self.clients.keys() {
+            self.timers.set(TimerKey::Client(*number), None);
+        }
+    }
+
+    /// Forgets all that a snapshot brings.
+    pub fn clear(&mut self) {
+        self.servers.clear();
+        self.server_index.clear();
+        self.unanswered = 0;
+        self.clients.clear();
+        self.server_numbers.clear();
+        self.client_numbers.clear();
+        self.peers.questions.clear();
+        self.function.clear();
+    }
+
+    /// What reaches a node that follows is not for it: whoever asks is told to ask the one that serves.
+    pub(crate) fn decline(&mut self, now: Instant, indication: Indication) {
+        match indication {
+            Indication::DiameterRequest { key, request, .. } => {
+                self.peers.answer(now, key, &request.refused(ResultCode::UNABLE_TO_DELIVER));
+                self.drain_peers(now);
+            }
+            Indication::Command { key, .. } => {
+                let reason = "this instance follows; ask the one that serves".to_owned();
+                self.output(Output::CommandResult { key, result: Err(reason) });
+            }
+            _ => {}
+        }
+    }
+
+    /// Does it serve?
+    pub fn is_serving(&self) -> bool {
+        self.is_serving
+    }
+
+    /// Takes in what the serving node has told. The function may have something to commit: drain the outputs.
+    pub fn apply(&mut self, now: Instant, change: &Change) -> Result<(), Unreadable> {
+        if self.servers.owns(change) {
+            let (key, server) = change.read::<ServerKey, Server>()?;
+            self.put_server(key, server);
+        } else if self.clients.owns(change) {
+            let (number, client) = change.read::<u64, Client>()?;
+            match client {
+                Some(client) => self.clients.insert(number, client),
+                None => self.clients.remove(&number),
+            };
+        } else if self.branch_seed.apply(change)? {
+            if let Some(seed) = self.branch_seed.get(&()) {
+                self.branches = Branches::new(*seed);
+            }
+        } else if !self.server_numbers.apply(change)?
+            && !self.client_numbers.apply(change)?
+            && !self.peers.questions.apply(change)?
+            && !self.function.apply(change)?
+        {
+            let TableId(number) = change.table;
+            let reason = format!("there is no table {number}");
+            return Err(Unreadable { table: change.table, reason });
+        }
+        self.settle(now);
+        Ok(())
+    }
+
+    /// Serves from now on. `uncertain` is what the other one was about to send last.
+    ///
+    /// Requests without a final answer are sent once more: the next hop has absorbed them, or repeats its answer, which
+    /// the other one may have taken to its grave; or it has never got them. All others wait for nothing: the neighbours
+    /// ask again.
+    pub fn take_over(&mut self, now: Instant, uncertain: &[Emission]) {
+        self.is_serving = true;
+        for emission in uncertain {
+            match emission {
+                Emission::Request(_) => {} // below
+                Emission::Response(key) => self.repeat_response(*key),
+                Emission::Stateless { destination, bytes } => self.send(*destination, bytes.clone(), true),
+            }
+        }
+        let keys: Vec<ServerKey> = self.servers.keys().copied().collect();
+        for key in keys {
+            self.arm_server(key);
+        }
+        let numbers: Vec<u64> = self.clients.keys().copied().collect();
+        for number in numbers {
+            self.arm_client(number);
+        }
+        self.resend(|_| true);
+        self.peers.take_over(now);
+        self.drain_peers(now);
+        self.function.take_over(now);
+        self.settle(now);
+    }
+
+    /// Another instance serves a neighbour's addresses now: what waits for an answer from there is sent once more.
+    pub fn on_neighbour(&mut self, now: Instant, neighbour: &Neighbour) {
+        if let Some((host, node)) = &neighbour.diameter {
+            self.peers.on_speaker(host, node.clone());
+        }
+        if self.is_serving {
+            self.resend(|client| neighbour.addresses.contains(&client.destination().remote));
+        }
+        self.settle(now);
+    }
+
+    fn resend(&mut self, is_wanted: impl Fn(&Client) -> bool) {
+        let waiting: Vec<_> = self
+            .clients
+            .values()
+            .filter(|client| client.is_waiting() && is_wanted(client))
+            .map(|client| (client.destination(), client.sent()))
+            .collect();
+        for (destination, bytes) in waiting {
+            self.send(destination, bytes, true);
+        }
+    }
+}

@@ -1,15 +1,20 @@
-//! The four functions as virtual machines: how each is built, killed and started again.
+//! The functions as virtual machines, alone or in pairs: how each is built, killed, frozen and started again.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 
-use clock::{Instant, WallOrigin, WallTime};
+use clock::{Duration, Instant, WallOrigin, WallTime};
 use hss::Hss;
 use icscf::Icscf;
 use node::config::{Config, Diameter, FunctionConfig, FunctionKind, Listen, ServerCandidate, SipTimers};
-use node::wire::{Input, Output};
-use node::{MemoryStore, Node, Setup, Topology, Transport};
+use node::wire;
+use node::{Function, MemoryStore, Node, Setup, Topology, Transport};
+use pair::{Input, Output, Twin};
 use pcscf::Pcscf;
+use resilience::link::Limits;
+use resilience::permission::{
+    Durable, Incarnation, InstanceId, Member, Membership, PairId, Rules, Start, Timing,
+};
 use scscf::Scscf;
 
 /// The home domain of every run.
@@ -43,40 +48,162 @@ pub fn host_name(kind: FunctionKind) -> String {
     format!("{}.{HOME_DOMAIN}", kind.as_str())
 }
 
-/// A node of any kind.
-#[expect(clippy::large_enum_variant, reason = "there are four in a run, and they never move")]
+/// One machine: which function, and which of its pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Place {
+    /// Which function.
+    pub kind: FunctionKind,
+    /// Which of the two; the first when it is alone.
+    pub instance: InstanceId,
+}
+
+impl Place {
+    /// The machine of a function that is alone, or X1 of its pair.
+    pub fn first(kind: FunctionKind) -> Place {
+        Place { kind, instance: InstanceId::One }
+    }
+
+    /// The other one of the pair.
+    pub fn other(self) -> Place {
+        Place { instance: self.instance.other(), ..self }
+    }
+
+    /// What it calls itself over Diameter when it shares its function's name.
+    pub fn node_host(self) -> String {
+        format!("{}.node.{HOME_DOMAIN}", self.name())
+    }
+
+    /// As the trace calls it.
+    pub fn name(self) -> &'static str {
+        match (self.kind, self.instance) {
+            (kind, InstanceId::One) => kind.as_str(),
+            (FunctionKind::Pcscf, InstanceId::Two) => "pcscf2",
+            (FunctionKind::Icscf, InstanceId::Two) => "icscf2",
+            (FunctionKind::Scscf, InstanceId::Two) => "scscf2",
+            (FunctionKind::Hss, InstanceId::Two) => "hss2",
+        }
+    }
+}
+
+/// The lease of every pair: 20 times an R of 10 ms. With a shorter one a run consists of renewals.
+pub const LEASE: Duration = Duration::from_millis(200);
+
+/// The times that follow from it.
+pub fn timing() -> Timing {
+    Timing::of(LEASE).expect("longer than four microseconds")
+}
+
+/// The number of a function's pair.
+pub fn pair_id(kind: FunctionKind) -> PairId {
+    PairId(kind as u32)
+}
+
+/// A node that is alone, or one of a pair.
+enum Shell<F> {
+    Alone(Box<Node<F>>),
+    Paired(Box<Twin<F>>),
+}
+
+impl<F: Function> Shell<F> {
+    fn node(&self) -> &Node<F> {
+        match self {
+            Shell::Alone(node) => node,
+            Shell::Paired(twin) => twin.node(),
+        }
+    }
+
+    fn node_mut(&mut self) -> &mut Node<F> {
+        match self {
+            Shell::Alone(node) => node,
+            Shell::Paired(twin) => twin.node_mut(),
+        }
+    }
+
+    fn handle_input(&mut self, now: Instant, input: Input) {
+        match (self, input) {
+            (Shell::Paired(twin), input) => twin.handle_input(now, input),
+            (Shell::Alone(node), Input::Node(input)) => node.handle_input(now, input),
+            (Shell::Alone(node), Input::Neighbour(neighbour)) => node.on_neighbour(now, &neighbour),
+            (Shell::Alone(_), _) => {}
+        }
+    }
+
+    fn handle_timeout(&mut self, now: Instant) {
+        match self {
+            Shell::Alone(node) => node.handle_timeout(now),
+            Shell::Paired(twin) => twin.handle_timeout(now),
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        match self {
+            Shell::Alone(node) => node.poll_output().map(Output::Node),
+            Shell::Paired(twin) => twin.poll_output(),
+        }
+    }
+
+    fn poll_timeout(&self) -> Option<Instant> {
+        match self {
+            Shell::Alone(node) => node.poll_timeout(),
+            Shell::Paired(twin) => twin.poll_timeout(),
+        }
+    }
+
+    fn is_protected(&self) -> bool {
+        match self {
+            Shell::Alone(_) => false,
+            Shell::Paired(twin) => twin.permission().is_protected(),
+        }
+    }
+}
+
+/// A function of any kind.
 enum Running {
-    Pcscf(Node<Pcscf<MemoryStore>>),
-    Icscf(Node<Icscf>),
-    Scscf(Node<Scscf>),
-    Hss(Node<Hss<MemoryStore>>),
+    Pcscf(Shell<Pcscf<MemoryStore>>),
+    Icscf(Shell<Icscf>),
+    Scscf(Shell<Scscf>),
+    Hss(Shell<Hss<MemoryStore>>),
 }
 
 /// Calls a method of whichever node it is.
 macro_rules! each {
-    ($running:expr, $node:ident => $act:expr) => {
+    ($running:expr, $shell:ident => $act:expr) => {
         match $running {
-            Running::Pcscf($node) => $act,
-            Running::Icscf($node) => $act,
-            Running::Scscf($node) => $act,
-            Running::Hss($node) => $act,
+            Running::Pcscf($shell) => $act,
+            Running::Icscf($shell) => $act,
+            Running::Scscf($shell) => $act,
+            Running::Hss($shell) => $act,
         }
     };
 }
 
-/// One function: running, or dead with what its disk holds.
+/// One machine: running, frozen, or dead with what its disk holds.
 pub struct Machine {
-    kind: FunctionKind,
+    place: Place,
     running: Option<Running>,
     disk: MemoryStore,
+    /// The witness that its last life counted: durable too.
+    membership: Membership,
     lives: u64,
     seed: u64,
+    is_paired: bool,
+    /// What reaches it while it is frozen; `None`: it is not.
+    frozen: Option<Vec<Input>>,
 }
 
 impl Machine {
     /// A function that was never started.
-    pub fn new(kind: FunctionKind, seed: u64) -> Machine {
-        Machine { kind, running: None, disk: MemoryStore::default(), lives: 0, seed }
+    pub fn new(place: Place, seed: u64, is_paired: bool) -> Machine {
+        Machine {
+            place,
+            running: None,
+            disk: MemoryStore::default(),
+            membership: Membership(0),
+            lives: 0,
+            seed,
+            is_paired,
+            frozen: None,
+        }
     }
 
     /// Does it run?
@@ -84,70 +211,128 @@ impl Machine {
         self.running.is_some()
     }
 
+    /// Does it stand still?
+    pub fn is_frozen(&self) -> bool {
+        self.frozen.is_some()
+    }
+
     /// How often it was started.
     pub fn lives(&self) -> u64 {
         self.lives
     }
 
+    /// Which life of which instance it is.
+    pub fn member(&self) -> Member {
+        let incarnation = Incarnation(u32::try_from(self.lives).expect("a run is short"));
+        Member { instance: self.place.instance, incarnation }
+    }
+
     /// Starts it on what its disk holds.
-    pub fn start(&mut self) {
+    pub fn start(&mut self, now: Instant) {
         self.lives += 1;
+        self.frozen = None;
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&self.seed.to_le_bytes());
         seed[8..16].copy_from_slice(&self.lives.to_le_bytes());
-        seed[16] = self.kind as u8;
-        let config = config(self.kind);
+        seed[16] = self.place.kind as u8;
+        seed[17] = u8::from(self.place.instance == InstanceId::Two);
+        let config = config(self.place, self.is_paired);
         let wall = WallOrigin(WALL);
         let topology = Topology::new(config.hosts.clone());
         let setup = Setup { config: config.clone(), topology, wall, seed };
         let store = self.disk.clone();
+        let valid = "a configuration of ours";
         self.running = Some(match config.function {
-            FunctionConfig::Pcscf(_) => Running::Pcscf(Node::new(
-                setup.clone(),
-                Pcscf::new(&setup, store).expect("a configuration of ours"),
-            )),
-            FunctionConfig::Icscf(_) => {
-                Running::Icscf(Node::new(setup.clone(), Icscf::new(&setup).expect("a configuration of ours")))
+            FunctionConfig::Pcscf(_) => {
+                let pcscf = Pcscf::new(&setup, store).expect(valid);
+                Running::Pcscf(self.shell(now, Node::new(setup, pcscf)))
             }
-            FunctionConfig::Scscf(own) => Running::Scscf(Node::new(setup.clone(), Scscf::new(&setup, &own))),
+            FunctionConfig::Icscf(_) => {
+                let icscf = Icscf::new(&setup).expect(valid);
+                Running::Icscf(self.shell(now, Node::new(setup, icscf)))
+            }
+            FunctionConfig::Scscf(own) => {
+                let scscf = Scscf::new(&setup, &own);
+                Running::Scscf(self.shell(now, Node::new(setup, scscf)))
+            }
             FunctionConfig::Hss(own) => {
-                let hss = Hss::new(&setup, &own, [9; 32], store).expect("a configuration of ours");
-                Running::Hss(Node::new(setup, hss))
+                let hss = Hss::new(&setup, &own, [9; 32], store).expect(valid);
+                Running::Hss(self.shell(now, Node::new(setup, hss)))
             }
         });
     }
 
+    fn shell<F: Function>(&self, now: Instant, node: Node<F>) -> Shell<F> {
+        if !self.is_paired {
+            return Shell::Alone(Box::new(node));
+        }
+        let start = pair::Start {
+            permission: Start {
+                pair: pair_id(self.place.kind),
+                member: self.member(),
+                membership: self.membership,
+                timing: timing(),
+                rules: Rules::all(),
+            },
+            limits: Limits::default(),
+            round_trip: Duration::from_micros(200),
+        };
+        Shell::Paired(Box::new(Twin::new(now, start, node)))
+    }
+
     /// Loses everything but the disk: what was not committed is gone.
     pub fn kill(&mut self) {
+        self.frozen = None;
         match self.running.take() {
-            Some(Running::Hss(node)) => self.disk = node.function().store().after_crash(),
-            Some(Running::Pcscf(node)) => self.disk = node.function().store().after_crash(),
+            Some(Running::Hss(shell)) => self.disk = shell.node().function().store().after_crash(),
+            Some(Running::Pcscf(shell)) => self.disk = shell.node().function().store().after_crash(),
             _ => {}
         }
     }
 
+    /// Stands still from now on.
+    pub fn freeze(&mut self) {
+        self.frozen.get_or_insert_default();
+    }
+
+    /// Goes on, and finds what has come meanwhile.
+    pub fn thaw(&mut self, now: Instant) {
+        let Some(waiting) = self.frozen.take() else { return };
+        for input in waiting {
+            self.handle_input(now, input);
+        }
+        self.handle_timeout(now);
+    }
+
     /// Takes an input in; a dead machine takes nothing.
     pub fn handle_input(&mut self, now: Instant, input: Input) {
-        if let Some(running) = &mut self.running {
-            each!(running, node => node.handle_input(now, input));
+        if let Some(waiting) = &mut self.frozen {
+            waiting.push(input);
+        } else if let Some(running) = &mut self.running {
+            each!(running, shell => shell.handle_input(now, input));
         }
     }
 
     /// Lets its deadlines pass.
     pub fn handle_timeout(&mut self, now: Instant) {
         if let Some(running) = &mut self.running {
-            each!(running, node => node.handle_timeout(now));
+            each!(running, shell => shell.handle_timeout(now));
         }
     }
 
-    /// All outputs; commits are carried out here.
+    /// All outputs; what is to be durable is so here.
     pub fn drain(&mut self) -> VecDeque<Output> {
         let mut all = VecDeque::new();
         let Some(running) = &mut self.running else { return all };
-        while let Some(output) = each!(running, node => node.poll_output()) {
+        while let Some(output) = each!(running, shell => shell.poll_output()) {
             match (&output, &mut *running) {
-                (Output::Commit, Running::Hss(node)) => node.function_mut().store_mut().commit(),
-                (Output::Commit, Running::Pcscf(node)) => node.function_mut().store_mut().commit(),
+                (Output::Node(wire::Output::Commit), Running::Hss(shell)) => {
+                    shell.node_mut().function_mut().store_mut().commit();
+                }
+                (Output::Node(wire::Output::Commit), Running::Pcscf(shell)) => {
+                    shell.node_mut().function_mut().store_mut().commit();
+                }
+                (Output::Persist(Durable::Membership(membership)), _) => self.membership = *membership,
                 _ => {}
             }
             all.push_back(output);
@@ -157,26 +342,34 @@ impl Machine {
 
     /// When it wants to be called.
     pub fn poll_timeout(&self) -> Option<Instant> {
-        self.running.as_ref().and_then(|running| each!(running, node => node.poll_timeout()))
+        let running = self.running.as_ref().filter(|_| self.frozen.is_none())?;
+        each!(running, shell => shell.poll_timeout())
+    }
+
+    /// Does it serve, with another one in sync that can take over?
+    pub fn is_protected(&self) -> bool {
+        self.running.as_ref().is_some_and(|running| each!(running, shell => shell.is_protected()))
     }
 
     /// Procedures it has under way besides.
     pub fn open_procedures(&self) -> usize {
         match &self.running {
-            Some(Running::Pcscf(node)) => node.function().open_procedures(),
-            Some(Running::Icscf(node)) => node.function().open_procedures(),
-            Some(Running::Scscf(node)) => node.function().open_procedures(),
+            Some(Running::Pcscf(shell)) => shell.node().function().open_procedures(),
+            Some(Running::Icscf(shell)) => shell.node().function().open_procedures(),
+            Some(Running::Scscf(shell)) => shell.node().function().open_procedures(),
             Some(Running::Hss(_)) | None => 0,
         }
     }
 
     /// Transactions it holds: server, client.
     pub fn transaction_counts(&self) -> (usize, usize) {
-        self.running.as_ref().map_or((0, 0), |running| each!(running, node => node.transaction_counts()))
+        let counts = |running: &Running| each!(running, shell => shell.node().transaction_counts());
+        self.running.as_ref().map_or((0, 0), counts)
     }
 }
 
-fn config(kind: FunctionKind) -> Config {
+fn config(place: Place, is_paired: bool) -> Config {
+    let kind = place.kind;
     let hosts: BTreeMap<String, SocketAddr> =
         FunctionKind::ALL.iter().map(|kind| (host_name(*kind), address(*kind))).collect();
     let icscf_uri = format!("sip:{}", host_name(FunctionKind::Icscf));
@@ -221,12 +414,13 @@ fn config(kind: FunctionKind) -> Config {
         FunctionKind::Icscf | FunctionKind::Scscf => vec![listen(address(kind))],
     };
     Config {
-        instance: format!("{}-1", kind.as_str()),
+        instance: place.name().to_owned(),
         host_name: host_name(kind),
         home_domain: HOME_DOMAIN.into(),
         listen,
         hosts,
         diameter: (is_hss || asks_hss).then(|| Diameter {
+            node_host: is_paired.then(|| place.node_host()),
             listen: if is_hss { vec![address(kind)] } else { vec![] },
             peers: if asks_hss { [hss].into() } else { BTreeMap::new() },
             watchdog_seconds: 30,

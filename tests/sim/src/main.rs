@@ -1,4 +1,4 @@
-//! Runs seeds: `sim [--seeds FROM..TO] [--kills] [--adversary] [--streams] [--ipv6] [--sabotage NAME]`. A failing seed prints its trace and how to run it again.
+//! Runs seeds: `sim [--seeds FROM..TO] [--kills | --pairs] [--adversary] [--streams] [--ipv6] [--sabotage NAME]`. A failing seed prints its trace and how to run it again.
 
 use std::ops::Range;
 use std::process::ExitCode;
@@ -13,6 +13,7 @@ use sim::{Outcome, Scenario};
 struct Arguments {
     seeds: Range<u64>,
     with_kills: bool,
+    with_pairs: bool,
     /// In all seeds; else as each seed draws it.
     with_adversary: bool,
     with_streams: bool,
@@ -23,6 +24,7 @@ struct Arguments {
 impl Arguments {
     fn scenario(&self, seed: u64) -> Scenario {
         let mut scenario = Scenario::drawn(seed, self.with_kills, self.sabotage);
+        scenario.with_pairs = self.with_pairs;
         scenario.with_adversary |= self.with_adversary;
         scenario.with_streams |= self.with_streams;
         scenario.with_ipv6 |= self.with_ipv6;
@@ -33,6 +35,7 @@ impl Arguments {
     fn flags(&self) -> String {
         let flags = [
             (self.with_kills, " --kills"),
+            (self.with_pairs, " --pairs"),
             (self.with_adversary, " --adversary"),
             (self.with_streams, " --streams"),
             (self.with_ipv6, " --ipv6"),
@@ -45,6 +48,7 @@ fn arguments() -> Result<Arguments, String> {
     let mut arguments = Arguments {
         seeds: 0..10_000,
         with_kills: false,
+        with_pairs: false,
         with_adversary: false,
         with_streams: false,
         with_ipv6: false,
@@ -54,6 +58,7 @@ fn arguments() -> Result<Arguments, String> {
     while let Some(word) = words.next() {
         match word.as_str() {
             "--kills" => arguments.with_kills = true,
+            "--pairs" => arguments.with_pairs = true,
             "--adversary" => arguments.with_adversary = true,
             "--streams" => arguments.with_streams = true,
             "--ipv6" => arguments.with_ipv6 = true,
@@ -72,7 +77,7 @@ fn arguments() -> Result<Arguments, String> {
             }
             _ => {
                 return Err(format!(
-                    "{word}: unknown; use --seeds FROM..TO, --kills, --adversary, --streams, --ipv6, --sabotage NAME"
+                    "{word}: unknown; use --seeds FROM..TO, --kills, --pairs, --adversary, --streams, --ipv6, --sabotage NAME"
                 ));
             }
         }
@@ -86,6 +91,8 @@ struct Totals {
     promised: AtomicU64,
     registered: AtomicU64,
     released: AtomicU64,
+    failures: AtomicU64,
+    takeovers: AtomicU64,
 }
 
 /// Runs all seeds on all processors. The lowest seed that fails and what came out of it.
@@ -104,6 +111,8 @@ fn run(arguments: &Arguments, totals: &Totals) -> Option<(u64, Outcome)> {
             totals.promised.fetch_add(outcome.promised, Relaxed);
             totals.registered.fetch_add(outcome.registered, Relaxed);
             totals.released.fetch_add(outcome.released, Relaxed);
+            totals.failures.fetch_add(outcome.failures.0, Relaxed);
+            totals.takeovers.fetch_add(outcome.failures.1, Relaxed);
             if !outcome.violations.is_empty()
                 && let Ok(mut failed) = failed.lock()
                 && failed.as_ref().is_none_or(|(lower, _)| seed < *lower)
@@ -148,5 +157,12 @@ fn main() -> ExitCode {
         totals.promised.load(Relaxed),
         totals.released.load(Relaxed),
     );
+    if arguments.with_pairs {
+        println!(
+            "{} instances that served died or stood still; another one took over {} times",
+            totals.failures.load(Relaxed),
+            totals.takeovers.load(Relaxed),
+        );
+    }
     ExitCode::SUCCESS
 }

@@ -26,6 +26,14 @@ impl Link {
         duplication: 0.0,
     };
 
+    /// Between the instances of a pair and their witness: short, but datagrams overtake each other and some are lost.
+    pub const MIRROR: Link = Link {
+        delay_min: Duration::from_micros(50),
+        delay_max: Duration::from_micros(250),
+        loss: 0.002,
+        duplication: 0.002,
+    };
+
     /// The delays after which copies of one datagram arrive: none, one or two.
     pub fn arrivals(&self, random: &mut StdRng) -> Vec<Duration> {
         if random.random_bool(self.loss) {

@@ -17,7 +17,7 @@ use crate::core::{HOME_DOMAIN, PCSCF, PCSCF_IPV6};
 use crate::network::Link;
 use crate::sabotage::Sabotage;
 use crate::trace::Trace;
-use crate::world::World;
+use crate::world::{Fault, World};
 
 /// How long orders are given, and how long the core then has to come to rest: longer than every transaction timer.
 const BUSY: Duration = Duration::from_secs(120);
@@ -26,6 +26,9 @@ const REST: Duration = Duration::from_secs(400);
 /// Nothing else may happen to the parties of a call or message this long before and after it, or its end is nobody's promise.
 const UNDISTURBED: Duration = Duration::from_secs(35);
 
+/// The functions that are pairs, if any is.
+const PAIRED: [FunctionKind; 3] = [FunctionKind::Pcscf, FunctionKind::Icscf, FunctionKind::Scscf];
+
 /// What a run is made of.
 #[derive(Clone, Copy, Debug)]
 pub struct Scenario {
@@ -33,6 +36,8 @@ pub struct Scenario {
     pub seed: u64,
     /// Functions die now and then.
     pub with_kills: bool,
+    /// P-, I- and S-CSCF are pairs, and whoever serves dies or stands still now and then: nobody is to notice.
+    pub with_pairs: bool,
     /// Somebody sends garbage from anywhere.
     pub with_adversary: bool,
     /// Half of the devices speak TCP, over connections that break.
@@ -55,6 +60,8 @@ pub struct Outcome {
     pub registered: u64,
     /// Calls released.
     pub released: u64,
+    /// Instances of pairs that failed, and that took over.
+    pub failures: (u64, u64),
 }
 
 /// A call or message, to be judged at the end.
@@ -88,6 +95,7 @@ impl Scenario {
         Scenario {
             seed,
             with_kills,
+            with_pairs: false,
             with_adversary: is_drawn(),
             with_streams: is_drawn(),
             with_ipv6: is_drawn(),
@@ -101,13 +109,14 @@ impl Scenario {
         run.give_orders();
         run.world.run_for(REST);
         run.judge();
-        let World { checkers, trace, .. } = run.world;
+        let World { checkers, trace, failures, takeovers, .. } = run.world;
         Outcome {
             violations: checkers.violations().to_vec(),
             trace,
             promised: run.promised,
             registered: checkers.registrations.values().filter(|end| **end == End::Success).count() as u64,
             released: checkers.released.len() as u64,
+            failures: (failures, takeovers),
         }
     }
 }
@@ -136,7 +145,8 @@ impl Run {
             loss: if is_bad_network { random.random_range(0.0..0.05) } else { 0.0 },
             duplication: if is_bad_network { random.random_range(0.0..0.05) } else { 0.0 },
         };
-        let mut world = World::new(scenario.seed, access, scenario.sabotage);
+        let paired = if scenario.with_pairs { &PAIRED[..] } else { &[] };
+        let mut world = World::new(scenario.seed, access, scenario.sabotage, paired);
         world.checkers.has_adversary = scenario.with_adversary;
         let count = random.random_range(3..8);
         let mut records = Vec::new();
@@ -185,6 +195,7 @@ impl Run {
         }
         self.world.run_for(Duration::from_secs(4));
         while self.world.now < end {
+            self.fail();
             self.order();
             self.provoke();
             self.pause(Duration::from_secs(6));
@@ -249,6 +260,29 @@ impl Run {
             }
             _ => {}
         }
+    }
+
+    /// Whoever serves fails in the middle of what is ordered next.
+    fn fail(&mut self) {
+        if !self.scenario.with_pairs || self.random.random_bool(0.5) {
+            return;
+        }
+        let kind = PAIRED[self.random.random_range(0..PAIRED.len())];
+        if kind == FunctionKind::Pcscf && self.scenario.with_streams {
+            // A TCP connection ends with the process that holds it, and its device notices.
+            return;
+        }
+        let fault = match self.random.random_range(0..3) {
+            0 => Fault::Killed { is_noticed: true },
+            1 => Fault::Killed { is_noticed: false },
+            _ => Fault::Frozen(Duration::from_millis(self.random.random_range(10..3000))),
+        };
+        // Most stages of a procedure lie in its first moments.
+        let delay = match self.random.random_bool(0.7) {
+            true => self.random.random_range(0..100_000),
+            false => self.random.random_range(0..3_000_000),
+        };
+        self.world.fail_after(Duration::from_micros(delay), kind, fault);
     }
 
     fn subscribe(&mut self, number: usize) {
@@ -480,6 +514,9 @@ impl Run {
                     .checkers
                     .violate(format!("{} still has {open} procedures under way", kind.as_str()));
             }
+        }
+        for unequal in self.world.unequal_copies() {
+            self.world.checkers.violate(unequal);
         }
         for number in 0..self.honest {
             let calls: Vec<_> = self.world.devices[number].calls().cloned().collect();

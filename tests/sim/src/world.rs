@@ -7,14 +7,18 @@ use std::net::SocketAddr;
 use bytes::Bytes;
 use clock::{Duration, Instant};
 use node::config::FunctionKind;
-use node::wire::{ConnectionId, Destination, Flow, Input, Output};
-use node::{CommandKey, Event, Transport};
+use node::wire::{self, ConnectionId, Destination, Flow};
+use node::{CommandKey, Event, Neighbour, Transport};
+use pair::{Input, Output};
 use rand::SeedableRng;
 use rand::rngs::StdRng;
+use resilience::permission::{
+    self, Body, Epoch, Membership, Message, Party, Record, Rules, VERSION, Witness,
+};
 use ue::{Device, Report};
 
 use crate::checkers::Checkers;
-use crate::core::{Machine, address};
+use crate::core::{LEASE, Machine, PCSCF_IPV6, Place, address, host_name, pair_id, timing};
 use crate::network::Link;
 use crate::sabotage::Sabotage;
 use crate::trace::{Trace, summary};
@@ -24,22 +28,42 @@ const RESTART_AFTER: Duration = Duration::from_millis(300);
 
 /// Something that happens at an instant.
 enum Happening {
-    /// A datagram or a message of a stream reaches a machine.
-    ToMachine(FunctionKind, Input, u64),
+    /// Something reaches a machine; 0: in whichever life it is.
+    ToMachine(Place, Input, u64),
+    /// A message reaches an address of a function: whoever serves there reads it.
+    ToSocket(FunctionKind, wire::Input),
+    /// A message reaches the witness of a pair.
+    ToWitness(FunctionKind, Party, Message),
+    /// A frozen machine goes on.
+    Thaw(Place),
+    /// Whoever serves fails, if its pair is whole.
+    Fail(FunctionKind, Fault),
     /// A message reaches a device.
     ToDevice(usize, Bytes),
     /// A message of a stream reaches one of its ends, if the stream is still there.
     OnStream { connection: ConnectionId, to_device: bool, bytes: Bytes },
     /// A machine is started again.
-    Start(FunctionKind),
+    Start(Place),
     /// A Diameter connection that a machine demanded is opened, or not.
-    Connect { from: FunctionKind, life: u64, peer: String },
+    Connect { from: Place, life: u64, peer: String },
+}
+
+/// How a machine fails.
+#[derive(Clone, Copy, Debug)]
+pub enum Fault {
+    /// Its process ends.
+    Killed {
+        /// Its supervisor tells the witness and the other instance.
+        is_noticed: bool,
+    },
+    /// It stands still for so long.
+    Frozen(Duration),
 }
 
 /// A Diameter connection between two machines: each end has its own name for it.
 #[derive(Clone, Copy)]
 struct Pipe {
-    ends: [(FunctionKind, u64, ConnectionId); 2],
+    ends: [(Place, u64, ConnectionId); 2],
     /// In-order delivery: nothing arrives before what was sent before.
     last_arrival: [Instant; 2],
 }
@@ -71,7 +95,18 @@ pub struct World {
     pub trace: Trace,
     /// How datagrams between devices and P-CSCF are treated.
     pub access: Link,
-    machines: BTreeMap<FunctionKind, Machine>,
+    machines: BTreeMap<Place, Machine>,
+    witnesses: BTreeMap<FunctionKind, Witness>,
+    /// Who reads what comes to the addresses of a function.
+    serving: BTreeMap<FunctionKind, Place>,
+    /// What nobody has read there yet: both of a pair hold the same sockets.
+    unread: BTreeMap<FunctionKind, VecDeque<wire::Input>>,
+    /// How datagrams between the instances of a pair, and between them and the witness, are treated.
+    mirror: Link,
+    /// Instances of pairs that failed while they served.
+    pub failures: u64,
+    /// Instances that began to serve after another one.
+    pub takeovers: u64,
     by_address: BTreeMap<SocketAddr, usize>,
     queue: BinaryHeap<Reverse<(Instant, u64)>>,
     happenings: BTreeMap<u64, Happening>,
@@ -93,14 +128,34 @@ pub struct World {
 
 impl World {
     /// A core that has been started and has its Diameter connections.
-    pub fn new(seed: u64, access: Link, sabotage: Option<Sabotage>) -> World {
+    pub fn new(seed: u64, access: Link, sabotage: Option<Sabotage>, paired: &[FunctionKind]) -> World {
+        let is_paired = |kind| paired.contains(&kind);
+        let second = paired.iter().map(|kind| Place::first(*kind).other());
+        let places: Vec<Place> = FunctionKind::ALL.into_iter().map(Place::first).chain(second).collect();
+        let machine = |place: Place| (place, Machine::new(place, seed, is_paired(place.kind)));
+        let witness = |kind| {
+            let record = Record::blank(Membership(0), LEASE);
+            let lossy_start = permission::LossyStart::FirstOnly;
+            let pair = pair_id(kind);
+            (kind, Witness::start(Instant::ZERO, pair, timing(), Rules::all(), lossy_start, record))
+        };
         let mut world = World {
             now: Instant::ZERO,
             devices: Vec::new(),
             checkers: Checkers::default(),
             trace: Trace::default(),
             access,
-            machines: FunctionKind::ALL.iter().map(|kind| (*kind, Machine::new(*kind, seed))).collect(),
+            machines: places.iter().copied().map(machine).collect(),
+            witnesses: paired.iter().copied().map(witness).collect(),
+            serving: FunctionKind::ALL
+                .into_iter()
+                .filter(|kind| !is_paired(*kind))
+                .map(|kind| (kind, Place::first(kind)))
+                .collect(),
+            unread: BTreeMap::new(),
+            mirror: Link::MIRROR,
+            failures: 0,
+            takeovers: 0,
             by_address: BTreeMap::new(),
             queue: BinaryHeap::new(),
             happenings: BTreeMap::new(),
@@ -117,8 +172,18 @@ impl World {
             device_deadlines: BTreeSet::new(),
             device_deadline: Vec::new(),
         };
-        for kind in FunctionKind::ALL {
-            world.start(kind);
+        for place in places {
+            world.start(place);
+        }
+        for _ in 0..100 {
+            world.run_for(Duration::from_millis(10));
+            // The supervisor that starts a pair for the first time says who is to begin, until somebody has.
+            for kind in
+                paired.iter().copied().filter(|kind| !world.serving.contains_key(kind)).collect::<Vec<_>>()
+            {
+                let member = world.machines[&Place::first(kind)].member();
+                world.tell_witness(kind, Body::DeclareLossy { epoch: Epoch(0), member });
+            }
         }
         world.run_for(Duration::from_secs(1));
         world
@@ -149,8 +214,8 @@ impl World {
     ) -> Result<Bytes, String> {
         let key = CommandKey(self.command_next);
         self.command_next += 1;
-        let input = Input::Command { key, name: name.to_owned(), body: body.into() };
-        self.give(kind, input);
+        let input = wire::Input::Command { key, name: name.to_owned(), body: body.into() };
+        self.give_serving(kind, input);
         for _ in 0..10_000 {
             if let Some(result) = self.commands.remove(&key) {
                 return result;
@@ -162,31 +227,72 @@ impl World {
         Err(format!("{} gave no result for {name}", kind.as_str()))
     }
 
-    /// Kills a function; its supervisor starts it again.
+    /// Kills a function that is alone; its supervisor starts it again.
     pub fn kill(&mut self, kind: FunctionKind) {
-        self.trace.note(self.now, kind.as_str(), "KILLED");
-        if let Some(machine) = self.machines.get_mut(&kind) {
+        self.kill_place(Place::first(kind), false);
+    }
+
+    /// Kills a machine; its supervisor starts it again, and may tell the others at once that it is dead (S2-H5).
+    pub fn kill_place(&mut self, place: Place, is_noticed: bool) {
+        self.trace.note(self.now, place.name(), if is_noticed { "KILLED, noticed" } else { "KILLED" });
+        let member = self.machines.get_mut(&place).map(|machine| {
             machine.kill();
-        }
-        if kind == FunctionKind::Pcscf {
+            machine.member()
+        });
+        if place.kind == FunctionKind::Pcscf && self.serving.get(&place.kind) == Some(&place) {
             self.streams.clear();
         }
-        let ended: Vec<Pipe> = self
-            .pipes
-            .iter()
-            .filter(|pipe| pipe.ends.iter().any(|(end, ..)| *end == kind))
-            .copied()
-            .collect();
-        self.pipes.retain(|pipe| pipe.ends.iter().all(|(end, ..)| *end != kind));
+        let is_its = |pipe: &&Pipe| pipe.ends.iter().any(|(end, ..)| *end == place);
+        let ended: Vec<Pipe> = self.pipes.iter().filter(is_its).copied().collect();
+        self.pipes.retain(|pipe| !is_its(&pipe));
         for pipe in ended {
-            for (end, life, connection) in pipe.ends.into_iter().filter(|(end, ..)| *end != kind) {
-                self.at(
-                    Duration::from_micros(100),
-                    Happening::ToMachine(end, Input::DiameterClosed { connection }, life),
-                );
+            for (end, life, connection) in pipe.ends.into_iter().filter(|(end, ..)| *end != place) {
+                let input = Input::Node(wire::Input::DiameterClosed { connection });
+                self.at(Duration::from_micros(100), Happening::ToMachine(end, input, life));
             }
         }
-        self.at(RESTART_AFTER, Happening::Start(kind));
+        if let Some(member) = member.filter(|_| is_noticed && self.witnesses.contains_key(&place.kind)) {
+            let notice = Happening::ToMachine(place.other(), Input::Died(member), 0);
+            self.at(Duration::from_micros(200), notice);
+            self.tell_witness(place.kind, Body::Died(member));
+        }
+        self.at(RESTART_AFTER, Happening::Start(place));
+    }
+
+    /// A machine stands still for a time.
+    pub fn freeze(&mut self, place: Place, time: Duration) {
+        self.trace.note(self.now, place.name(), format!("FROZEN for {} ms", time.as_millis()));
+        if let Some(machine) = self.machines.get_mut(&place) {
+            machine.freeze();
+        }
+        self.at(time, Happening::Thaw(place));
+    }
+
+    /// Whoever serves fails after a time, if its pair is whole then.
+    pub fn fail_after(&mut self, delay: Duration, kind: FunctionKind, fault: Fault) {
+        self.at(delay, Happening::Fail(kind, fault));
+    }
+
+    /// Who serves, if the pair is whole: nothing of it dies or stands still, and another one can take over.
+    pub fn protected(&self, kind: FunctionKind) -> Option<Place> {
+        let serving = *self.serving.get(&kind)?;
+        let is_whole = |place: Place| {
+            self.machines.get(&place).is_some_and(|machine| machine.is_running() && !machine.is_frozen())
+        };
+        (is_whole(serving) && is_whole(serving.other()) && self.machines[&serving].is_protected())
+            .then_some(serving)
+    }
+
+    fn tell_witness(&mut self, kind: FunctionKind, body: Body) {
+        let message = Message {
+            version: VERSION,
+            pair: pair_id(kind),
+            membership: Membership(0),
+            from: None,
+            to: None,
+            body,
+        };
+        self.at(Duration::from_micros(200), Happening::ToWitness(kind, Party::Supervisor, message));
     }
 
     /// Runs for a time.
@@ -196,18 +302,36 @@ impl World {
         self.now = until;
     }
 
+    /// What both instances of each whole pair hold, when it is not the same: the copy is none.
+    pub fn unequal_copies(&self) -> Vec<String> {
+        let held = |place: Place| {
+            let machine = &self.machines[&place];
+            (machine.transaction_counts(), machine.open_procedures())
+        };
+        let whole = self.witnesses.keys().filter_map(|kind| self.protected(*kind));
+        let unequal = whole.filter(|place| held(*place) != held(place.other()));
+        unequal
+            .map(|place| {
+                let (one, two) = (held(place), held(place.other()));
+                format!("{} holds {one:?}, its copy {two:?} (transactions, procedures)", place.name())
+            })
+            .collect()
+    }
+
     /// Procedures under way in all functions, besides transactions.
     pub fn open_procedures(&self) -> Vec<(FunctionKind, usize)> {
-        self.machines.iter().map(|(kind, machine)| (*kind, machine.open_procedures())).collect()
+        let serves = |(place, _): &(&Place, &Machine)| self.serving.get(&place.kind) == Some(place);
+        let counts = |(place, machine): (&Place, &Machine)| (place.kind, machine.open_procedures());
+        self.machines.iter().filter(serves).map(counts).collect()
     }
 
     /// An adversary gives a function something to read.
-    pub fn inject(&mut self, kind: FunctionKind, input: Input) {
-        if let Input::Sip { flow, bytes, .. } = &input {
+    pub fn inject(&mut self, kind: FunctionKind, input: wire::Input) {
+        if let wire::Input::Sip { flow, bytes, .. } = &input {
             let what = format!("=> {} {}", kind.as_str(), summary(bytes));
             self.trace.note(self.now, &format!("{}", flow.remote), what);
         }
-        self.give(kind, input);
+        self.give_serving(kind, input);
     }
 
     /// The name of a connection that nobody else has.
@@ -220,27 +344,27 @@ impl World {
     pub fn cut(&mut self, number: usize) {
         let of_device = |stream: &mut Stream| stream.device == number;
         let cut: Vec<_> = self.streams.extract_if(.., |_, stream| of_device(stream)).collect();
-        let life = self.machines.get(&FunctionKind::Pcscf).map_or(0, Machine::lives);
         for (_, Stream { flow, .. }) in cut {
             self.trace.note(
                 self.now,
                 &format!("ue{number}"),
                 format!("its connection {} is cut", flow.remote),
             );
-            let input = Input::SipClosed { flow };
-            self.at(Duration::from_millis(1), Happening::ToMachine(FunctionKind::Pcscf, input, life));
+            self.at_pcscf(Duration::from_millis(1), wire::Input::SipClosed { flow });
         }
     }
 
     /// Transactions held by all functions.
     pub fn transactions(&self) -> Vec<(FunctionKind, (usize, usize))> {
-        self.machines.iter().map(|(kind, machine)| (*kind, machine.transaction_counts())).collect()
+        let serves = |(place, _): &(&Place, &Machine)| self.serving.get(&place.kind) == Some(place);
+        let counts = |(place, machine): (&Place, &Machine)| (place.kind, machine.transaction_counts());
+        self.machines.iter().filter(serves).map(counts).collect()
     }
 
     /// The next thing that happens, if it is not after `until`.
     fn step(&mut self, until: Instant) -> bool {
         let happening = self.queue.peek().map(|Reverse((at, _))| *at);
-        let machine = self.machines.iter().filter_map(|(kind, m)| Some((m.poll_timeout()?, *kind))).min();
+        let machine = self.machines.iter().filter_map(|(place, m)| Some((m.poll_timeout()?, *place))).min();
         let device = self.device_deadlines.first().copied();
         let next =
             [happening, machine.map(|(at, _)| at), device.map(|(at, _)| at)].into_iter().flatten().min();
@@ -252,12 +376,12 @@ impl World {
             {
                 self.carry_out(happening);
             }
-        } else if let Some((_, kind)) = machine.filter(|(at, _)| *at == next) {
+        } else if let Some((_, place)) = machine.filter(|(at, _)| *at == next) {
             let now = self.now;
-            if let Some(machine) = self.machines.get_mut(&kind) {
+            if let Some(machine) = self.machines.get_mut(&place) {
                 machine.handle_timeout(now);
             }
-            self.drain_machine(kind);
+            self.drain_machine(place);
         } else if let Some((_, number)) = device {
             let now = self.now;
             self.devices[number].handle_timeout(now);
@@ -268,18 +392,41 @@ impl World {
 
     fn carry_out(&mut self, happening: Happening) {
         match happening {
-            Happening::ToMachine(kind, input, life) => {
-                if life == 0 || self.machines.get(&kind).is_some_and(|machine| machine.lives() == life) {
-                    self.give(kind, input);
+            Happening::ToMachine(place, input, life) => {
+                if life == 0 || self.machines.get(&place).is_some_and(|machine| machine.lives() == life) {
+                    self.give(place, input);
                 }
+            }
+            Happening::ToSocket(kind, input) => self.give_serving(kind, input),
+            Happening::ToWitness(kind, from, message) => {
+                if let Some(witness) = self.witnesses.get_mut(&kind) {
+                    witness.handle_message(self.now, from, message);
+                }
+                self.drain_witness(kind);
+            }
+            Happening::Fail(kind, fault) => {
+                let Some(place) = self.protected(kind) else { return };
+                self.failures += 1;
+                match fault {
+                    Fault::Killed { is_noticed } => self.kill_place(place, is_noticed),
+                    Fault::Frozen(time) => self.freeze(place, time),
+                }
+            }
+            Happening::Thaw(place) => {
+                self.trace.note(self.now, place.name(), "thawed");
+                if let Some(machine) = self.machines.get_mut(&place) {
+                    machine.thaw(self.now);
+                }
+                self.drain_machine(place);
+                self.read_socket(place.kind);
             }
             Happening::OnStream { connection, to_device, bytes } => {
                 let Some(stream) = self.streams.get(&connection) else { return };
                 match to_device {
                     true => self.carry_out(Happening::ToDevice(stream.device, bytes)),
                     false => {
-                        let input = Input::Sip { flow: stream.flow, bytes, waited: Duration::ZERO };
-                        self.give(FunctionKind::Pcscf, input);
+                        let input = wire::Input::Sip { flow: stream.flow, bytes, waited: Duration::ZERO };
+                        self.give_serving(FunctionKind::Pcscf, input);
                     }
                 }
             }
@@ -294,45 +441,134 @@ impl World {
                 self.devices[number].handle_message(now, bytes);
                 self.drain_device(number);
             }
-            Happening::Start(kind) => self.start(kind),
+            Happening::Start(place) => self.start(place),
             Happening::Connect { from, life, peer } => self.connect(from, life, peer),
         }
     }
 
-    fn start(&mut self, kind: FunctionKind) {
+    fn start(&mut self, place: Place) {
         let now = self.now;
-        self.trace.note(now, kind.as_str(), "started");
-        if let Some(machine) = self.machines.get_mut(&kind) {
-            machine.start();
+        self.trace.note(now, place.name(), "started");
+        if let Some(machine) = self.machines.get_mut(&place) {
+            machine.start(now);
         }
-        self.drain_machine(kind);
+        self.drain_machine(place);
     }
 
-    fn give(&mut self, kind: FunctionKind, input: Input) {
+    fn give(&mut self, place: Place, input: Input) {
         let now = self.now;
-        if let Some(machine) = self.machines.get_mut(&kind) {
+        if let Some(machine) = self.machines.get_mut(&place) {
             machine.handle_input(now, input);
         }
-        self.drain_machine(kind);
+        self.drain_machine(place);
     }
 
-    fn drain_machine(&mut self, kind: FunctionKind) {
-        let outputs = self.machines.get_mut(&kind).map(Machine::drain).unwrap_or_default();
+    /// Something comes to an address of a function. Of a pair the one that serves reads it; if that one is dead or stands still,
+    /// it waits in the socket that both hold.
+    fn give_serving(&mut self, kind: FunctionKind, input: wire::Input) {
+        if self.witnesses.contains_key(&kind) {
+            self.unread.entry(kind).or_default().push_back(input);
+            self.read_socket(kind);
+        } else {
+            self.give(Place::first(kind), Input::Node(input));
+        }
+    }
+
+    fn read_socket(&mut self, kind: FunctionKind) {
+        let Some(place) = self.serving.get(&kind).copied() else { return };
+        let is_reading =
+            self.machines.get(&place).is_some_and(|machine| machine.is_running() && !machine.is_frozen());
+        while is_reading && let Some(input) = self.unread.get_mut(&kind).and_then(VecDeque::pop_front) {
+            self.give(place, Input::Node(input));
+        }
+    }
+
+    fn drain_machine(&mut self, place: Place) {
+        let outputs = self.machines.get_mut(&place).map(Machine::drain).unwrap_or_default();
         for output in outputs {
             match output {
-                Output::Sip { destination, bytes } => self.send_from_machine(kind, destination, bytes),
-                Output::DiameterConnect { peer, .. } => {
-                    let life = self.machines.get(&kind).map_or(0, Machine::lives);
-                    self.at(Duration::from_micros(200), Happening::Connect { from: kind, life, peer });
+                Output::Node(output) => self.carry_out_of_node(place, output),
+                Output::ToOther(bytes) => {
+                    for delay in self.mirror.arrivals(&mut self.network_random) {
+                        let input = Input::FromOther(bytes.clone());
+                        self.at(delay, Happening::ToMachine(place.other(), input, 0));
+                    }
                 }
-                Output::Diameter { connection, bytes } => self.send_on_pipe(kind, connection, bytes),
-                Output::DiameterClose { connection } => self.close_pipe(kind, connection),
-                Output::CommandResult { key, result } => {
-                    self.commands.insert(key, result);
+                Output::ToWitness(_, bytes) => {
+                    let Ok(message) = postcard::from_bytes(&bytes) else { continue };
+                    for delay in self.mirror.arrivals(&mut self.network_random) {
+                        let from = Party::Instance(place.instance);
+                        self.at(delay, Happening::ToWitness(place.kind, from, message));
+                    }
                 }
-                Output::Event(event) => self.on_event(kind, &event),
-                Output::Commit | Output::SipClose { .. } | Output::Stopped => {}
+                Output::Serving(epoch) => self.on_serving(place, epoch),
+                Output::Following(epoch) => {
+                    self.trace.note(self.now, place.name(), format!("follows in epoch {}", epoch.0));
+                    if self.serving.get(&place.kind) == Some(&place) {
+                        self.serving.remove(&place.kind);
+                    }
+                }
+                Output::Became(became) => self.trace.note(self.now, place.name(), format!("{became:?}")),
+                Output::Broken(reason) => {
+                    self.checkers.violate(format!("{} broke: {reason}", place.name()));
+                }
+                Output::Persist(_) => {}
             }
+        }
+    }
+
+    /// Another instance serves: it reads what has come meanwhile, and its neighbours ask again.
+    fn on_serving(&mut self, place: Place, epoch: Epoch) {
+        self.trace.note(self.now, place.name(), format!("SERVES in epoch {}", epoch.0));
+        self.serving.insert(place.kind, place);
+        self.takeovers += u64::from(epoch > Epoch(1));
+        let mut addresses = vec![address(place.kind)];
+        if place.kind == FunctionKind::Pcscf {
+            addresses.push(PCSCF_IPV6.parse().expect("an address written here"));
+        }
+        let neighbours: Vec<Place> =
+            self.machines.keys().copied().filter(|other| other.kind != place.kind).collect();
+        for neighbour in neighbours {
+            let diameter = Some((host_name(place.kind), place.node_host()));
+            let input = Input::Neighbour(Neighbour { addresses: addresses.clone(), diameter });
+            self.at(Duration::from_micros(200), Happening::ToMachine(neighbour, input, 0));
+        }
+        self.read_socket(place.kind);
+    }
+
+    fn drain_witness(&mut self, kind: FunctionKind) {
+        let mut outputs = Vec::new();
+        if let Some(witness) = self.witnesses.get_mut(&kind) {
+            outputs.extend(std::iter::from_fn(|| witness.poll_output()));
+        }
+        for output in outputs {
+            let permission::Output::Send { to: Party::Instance(instance), message } = output else {
+                continue;
+            };
+            let bytes = Bytes::from(postcard::to_allocvec(&message).expect("a message is plain data"));
+            for delay in self.mirror.arrivals(&mut self.network_random) {
+                let input = Input::FromWitness(Membership(0), bytes.clone());
+                self.at(delay, Happening::ToMachine(Place { kind, instance }, input, 0));
+            }
+        }
+    }
+
+    fn carry_out_of_node(&mut self, place: Place, output: wire::Output) {
+        match output {
+            wire::Output::Sip { destination, bytes } => {
+                self.send_from_machine(place.kind, destination, bytes);
+            }
+            wire::Output::DiameterConnect { peer, .. } => {
+                let life = self.machines.get(&place).map_or(0, Machine::lives);
+                self.at(Duration::from_micros(200), Happening::Connect { from: place, life, peer });
+            }
+            wire::Output::Diameter { connection, bytes } => self.send_on_pipe(place, connection, bytes),
+            wire::Output::DiameterClose { connection } => self.close_pipe(place, connection),
+            wire::Output::CommandResult { key, result } => {
+                self.commands.insert(key, result);
+            }
+            wire::Output::Event(event) => self.on_event(place.kind, &event),
+            wire::Output::Commit | wire::Output::SipClose { .. } | wire::Output::Stopped => {}
         }
     }
 
@@ -379,8 +615,8 @@ impl World {
                 let remote = destination.local.unwrap_or_else(|| address(kind));
                 let flow = Flow { transport: Transport::Udp, local: address(to), remote, connection: None };
                 for delay in Link::CORE.arrivals(&mut self.network_random) {
-                    let input = Input::Sip { flow, bytes: bytes.clone(), waited: Duration::ZERO };
-                    self.at(delay, Happening::ToMachine(to, input, 0));
+                    let input = wire::Input::Sip { flow, bytes: bytes.clone(), waited: Duration::ZERO };
+                    self.at(delay, Happening::ToSocket(to, input));
                 }
             }
         }
@@ -398,9 +634,7 @@ impl World {
         match found {
             Some(connection) => self.send_on_stream(connection, true, bytes),
             None => {
-                let input = Input::SipUnreachable { destination };
-                let life = self.machines.get(&FunctionKind::Pcscf).map_or(0, Machine::lives);
-                self.at(Duration::from_millis(5), Happening::ToMachine(FunctionKind::Pcscf, input, life));
+                self.at_pcscf(Duration::from_millis(5), wire::Input::SipUnreachable { destination });
             }
         }
     }
@@ -424,7 +658,8 @@ impl World {
 
     /// A device sends over TCP: on its newest stream, else on a new one from a port of its own.
     fn send_from_device(&mut self, number: usize, bytes: Bytes) {
-        if self.machines.get(&FunctionKind::Pcscf).is_none_or(|machine| !machine.is_running()) {
+        let serving = self.serving.get(&FunctionKind::Pcscf).and_then(|place| self.machines.get(place));
+        if serving.is_none_or(|machine| !machine.is_running()) {
             return;
         }
         let newest = self.streams.iter().rev().find(|(_, stream)| stream.device == number);
@@ -460,8 +695,8 @@ impl World {
                     let (local, remote) = (profile.pcscf, profile.address);
                     let flow = Flow { transport: Transport::Udp, local, remote, connection: None };
                     for delay in self.access.arrivals(&mut self.network_random) {
-                        let input = Input::Sip { flow, bytes: bytes.clone(), waited: Duration::ZERO };
-                        self.at(delay, Happening::ToMachine(FunctionKind::Pcscf, input, 0));
+                        let input = wire::Input::Sip { flow, bytes: bytes.clone(), waited: Duration::ZERO };
+                        self.at(delay, Happening::ToSocket(FunctionKind::Pcscf, input));
                     }
                 }
                 ue::Output::Report(report) => self.on_report(number, report),
@@ -483,29 +718,41 @@ impl World {
         }
     }
 
-    fn connect(&mut self, from: FunctionKind, life: u64, peer: String) {
+    /// Something of a connection of the P-CSCF that serves now, if it still lives then.
+    fn at_pcscf(&mut self, delay: Duration, input: wire::Input) {
+        let Some(place) = self.serving.get(&FunctionKind::Pcscf).copied() else { return };
+        let life = self.machines.get(&place).map_or(0, Machine::lives);
+        self.at(delay, Happening::ToMachine(place, Input::Node(input), life));
+    }
+
+    fn connect(&mut self, from: Place, life: u64, peer: String) {
         if self.machines.get(&from).is_none_or(|machine| machine.lives() != life || !machine.is_running()) {
             return;
         }
-        let to = FunctionKind::ALL.into_iter().find(|kind| crate::core::host_name(*kind) == peer);
+        let kinds = FunctionKind::ALL.into_iter();
+        let to = kinds.map(Place::first).find(|place| host_name(place.kind) == peer);
         let running =
             to.and_then(|to| Some((to, self.machines.get(&to).filter(|machine| machine.is_running())?)));
         let Some((to, machine)) = running else {
-            return self.give(from, Input::DiameterConnectFailed { peer });
+            return self.give(from, Input::Node(wire::Input::DiameterConnectFailed { peer }));
         };
         let to_life = machine.lives();
         let [near, far] = [self.connection_next, self.connection_next + 1].map(ConnectionId);
         self.connection_next += 2;
         self.pipes.push(Pipe { ends: [(from, life, near), (to, to_life, far)], last_arrival: [self.now; 2] });
-        self.give(to, Input::DiameterConnected { connection: far, peer: None, remote: address(from) });
-        self.give(from, Input::DiameterConnected { connection: near, peer: Some(peer), remote: address(to) });
+        let connected = |connection, peer, remote: Place| {
+            let remote = address(remote.kind);
+            Input::Node(wire::Input::DiameterConnected { connection, peer, remote })
+        };
+        self.give(to, connected(far, None, from));
+        self.give(from, connected(near, Some(peer), to));
     }
 
-    fn send_on_pipe(&mut self, kind: FunctionKind, connection: ConnectionId, bytes: Bytes) {
+    fn send_on_pipe(&mut self, place: Place, connection: ConnectionId, bytes: Bytes) {
         let delay = Link::CORE.delay(&mut self.network_random);
         let arrival = self.now + delay;
         let Some((pipe, side)) = self.pipes.iter_mut().find_map(|pipe| {
-            let side = pipe.ends.iter().position(|(end, _, own)| *end == kind && *own == connection)?;
+            let side = pipe.ends.iter().position(|(end, _, own)| *end == place && *own == connection)?;
             Some((pipe, side))
         }) else {
             return;
@@ -513,20 +760,20 @@ impl World {
         let (to, life, far) = pipe.ends[1 - side];
         let arrival = arrival.max(pipe.last_arrival[side]);
         pipe.last_arrival[side] = arrival;
-        let input = Input::DiameterBytes { connection: far, bytes };
+        let input = Input::Node(wire::Input::DiameterBytes { connection: far, bytes });
         self.at(arrival - self.now, Happening::ToMachine(to, input, life));
     }
 
-    fn close_pipe(&mut self, kind: FunctionKind, connection: ConnectionId) {
+    fn close_pipe(&mut self, place: Place, connection: ConnectionId) {
         let found = self
             .pipes
             .iter()
-            .position(|pipe| pipe.ends.iter().any(|(end, _, own)| *end == kind && *own == connection));
+            .position(|pipe| pipe.ends.iter().any(|(end, _, own)| *end == place && *own == connection));
         let Some(found) = found else { return };
         let pipe = self.pipes.remove(found);
         for (end, life, own) in pipe.ends {
             if own != connection {
-                let input = Input::DiameterClosed { connection: own };
+                let input = Input::Node(wire::Input::DiameterClosed { connection: own });
                 self.at(Duration::from_micros(100), Happening::ToMachine(end, input, life));
             }
         }

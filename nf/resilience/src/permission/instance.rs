@@ -243,6 +243,11 @@ impl Instance {
         &self.role
     }
 
+    /// Which pair it is one of.
+    pub fn pair(&self) -> PairId {
+        self.pair
+    }
+
     /// Who it is.
     pub fn member(&self) -> Member {
         self.member

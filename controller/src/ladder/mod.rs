@@ -148,7 +148,7 @@ fn key(told: &Told) -> Key {
 /// The same for a Diameter request and its answer.
 fn exchange(told: &Told) -> Key {
     let mut told = told.clone();
-    told.summary.truncate(2);
+    told.summary = told.summary.chars().take(2).collect();
     key(&told)
 }
 
@@ -382,7 +382,7 @@ impl Cause {
         let is_told_late = about.starts_with("AUTHENTICATION_") || about.contains("DEREGISTRATION");
         let end = match self.finished_micros {
             Some(finished) if !is_told_late => finished,
-            _ => self.micros + DIAMETER_AFTER_MICROS,
+            _ => self.micros.saturating_add(DIAMETER_AFTER_MICROS),
         };
         let is_named = [&told.public_identity, &told.private_identity].iter().any(|identity| {
             let core = identity_core(identity);

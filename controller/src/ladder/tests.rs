@@ -372,3 +372,17 @@ fn who_refused_a_call_stands_in_the_last_sentence() {
         }
     }
 }
+
+#[test]
+fn strange_text_and_times_are_no_panic() {
+    let strange = |told: Told| Told { time_micros: u64::MAX, ..told };
+    let records = [(
+        Icscf,
+        vec![
+            strange(sip(0, "received", DEVICE, REGISTER, "b1")),
+            strange(cx(0, "sent", "hss.a.b", "UAR")),
+            strange(cx(0, "received", "hss.a.b", "RÄA")),
+        ],
+    )];
+    assert_eq!(stories(&records, &addresses()).len(), 1);
+}

@@ -198,14 +198,20 @@ fn arrows(records: &[(FunctionKind, Memory)], addresses: &Addresses) -> Vec<Arro
         let found = waiting.and_then(|waiting| {
             // By its address, so that a function that sent to itself is found; a TCP connection may have any port.
             let peer = party(told, addresses);
-            let position = waiting.iter().position(|(sender, sent)| {
+            let is_it = |(sender, sent): &(FunctionKind, &Told)| {
                 let is_sender = match peer {
                     Party::Function(known) => *sender == known,
                     Party::Device(_) => sender != kind,
                 };
                 let apart = sent.time_micros.abs_diff(told.time_micros);
                 is_sender && (told.protocol != "Diameter" || apart <= IDENTIFIER_KEPT_MICROS)
-            })?;
+            };
+            // Of several copies the one sent last before: an earlier one was lost. The clocks of two recorders may
+            // disagree by a little.
+            let position = waiting
+                .iter()
+                .rposition(|copy| is_it(copy) && copy.1.time_micros <= told.time_micros)
+                .or_else(|| waiting.iter().position(is_it))?;
             waiting.remove(position)
         });
         let (from, message) = match found {

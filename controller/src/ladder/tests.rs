@@ -386,3 +386,21 @@ fn strange_text_and_times_are_no_panic() {
     )];
     assert_eq!(stories(&records, &addresses()).len(), 1);
 }
+
+#[test]
+fn of_two_copies_the_lost_one_is_the_one_that_was_not_received() {
+    for (received, lost) in [(150, [false, true]), (650, [true, false]), (90, [false, true])] {
+        let records = [
+            (
+                Pcscf,
+                vec![
+                    sip(100, "sent", "127.0.0.12:5060", REGISTER, "b2"),
+                    sip(600, "sent", "127.0.0.12:5060", REGISTER, "b2"),
+                ],
+            ),
+            (Icscf, vec![sip(received, "received", "127.0.0.11:4060", REGISTER, "b2")]),
+        ];
+        let stories = stories(&records, &addresses());
+        assert_eq!(stories[0].arrows.iter().map(Arrow::is_lost).collect::<Vec<_>>(), lost, "{received}");
+    }
+}

@@ -141,8 +141,20 @@ fn key(told: &Told) -> Key {
         "Diameter" => {
             (told.summary, told.private_identity, told.public_identity, String::new(), told.end_to_end)
         }
-        _ => (told.summary, told.call_id, told.cseq, told.branch, None),
+        // The devices of a forked call answer with the same branch, each with a To tag of its own.
+        _ => (
+            told.summary,
+            told.call_id,
+            told.cseq,
+            format!("{} {}", told.branch, tag(&told.to).unwrap_or_default()),
+            None,
+        ),
     }
+}
+
+/// The tag of a From or To: the same for all that one side of a call sends.
+fn tag(address: &str) -> Option<&str> {
+    sip::NameAddress::parse(address)?.tag()
 }
 
 /// The same for a Diameter request and its answer.

@@ -404,3 +404,18 @@ fn of_two_copies_the_lost_one_is_the_one_that_was_not_received() {
         assert_eq!(stories[0].arrows.iter().map(Arrow::is_lost).collect::<Vec<_>>(), lost, "{received}");
     }
 }
+
+#[test]
+fn the_second_device_that_rings_is_no_repetition() {
+    let ringing = |micros, tag: &str| Told {
+        to: format!("<sip:bob@a.b>;tag={tag}"),
+        ..of_call(micros, "sent", SCSCF, "SIP/2.0 180 Ringing", "c1")
+    };
+    let told = vec![ringing(0, "x"), ringing(10, "y"), ringing(20, "x")];
+    let repetitions: Vec<bool> = stories(&[(Icscf, told)], &addresses())[0]
+        .arrows
+        .iter()
+        .map(|arrow| arrow.is_repetition)
+        .collect();
+    assert_eq!(repetitions, [false, false, true]);
+}

@@ -404,7 +404,7 @@ impl Cause {
         };
         let is_named = [&told.public_identity, &told.private_identity].iter().any(|identity| {
             let core = identity_core(identity);
-            !core.is_empty() && self.names.contains(core)
+            !core.is_empty() && is_named(&self.names, core)
         });
         is_cause && is_named && (self.micros..=end).contains(&diameter.micros)
     }
@@ -438,6 +438,14 @@ impl Story {
         }
         stories
     }
+}
+
+/// Does the text hold this identity, and not as the end of another (`bob@a.b` in `jimbob@a.b`)? A number may have a host.
+fn is_named(text: &str, identity: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || "-._+".contains(c);
+    text.match_indices(identity).any(|(at, _)| {
+        !text[..at].ends_with(is_part) && !text[at + identity.len()..].starts_with(is_part)
+    })
 }
 
 /// `user@host` or the number of a URI or an address with one, without scheme and parameters.

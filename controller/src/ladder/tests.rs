@@ -419,3 +419,16 @@ fn the_second_device_that_rings_is_no_repetition() {
         .collect();
     assert_eq!(repetitions, [false, false, true]);
 }
+
+#[test]
+fn an_identity_that_ends_like_another_is_another() {
+    let mut records = two_calls(9_000_000);
+    records[0].1.truncate(4);
+    records[1].1.truncate(2);
+    for (identity, count) in [("sip:b@a.b", 0), ("sip:ob@a.b", 0), ("sip:bob@a", 0), ("sip:bob@a.b", 2)] {
+        for (_, messages) in &mut records {
+            messages.iter_mut().for_each(|told| told.public_identity = identity.into());
+        }
+        assert_eq!(told_of(&stories(&records, &addresses())[0]).len(), count, "{identity}");
+    }
+}

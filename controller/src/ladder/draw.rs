@@ -43,6 +43,10 @@ fn title(story: &Story) -> String {
         "SUBSCRIBE" => {
             format!("subscription of {} to {}", address(&first.told.from), address(&first.told.to))
         }
+        command if first.is_diameter() => {
+            let (public, private) = (&first.told.public_identity, &first.told.private_identity);
+            format!("{command} about {}", if public.is_empty() { private } else { public })
+        }
         other => format!("{other} from {} to {}", address(&first.told.from), address(&first.told.to)),
     };
     let call = if story.call_id.is_empty() { String::new() } else { format!(", Call-ID {}", story.call_id) };

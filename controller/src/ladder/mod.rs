@@ -122,6 +122,36 @@ impl Arrow {
         word.unwrap_or_default()
     }
 
+    /// Is it a request? Of Diameter, commands are called so: UAR, UAA.
+    pub fn is_request(&self) -> bool {
+        if self.is_diameter() { self.method().ends_with('R') } else { self.status().is_none() }
+    }
+
+    /// Diameter: what it is about, or the result.
+    fn about(&self) -> &str {
+        self.told.summary.split_whitespace().nth(1).unwrap_or_default()
+    }
+
+    /// Diameter: did no device cause it? The HSS begins it, or the S-CSCF when a time is over or a connection is gone.
+    fn has_no_call(&self) -> bool {
+        match self.method() {
+            "RTR" | "RTA" | "PPR" | "PPA" => true,
+            "SAR" => matches!(
+                self.about(),
+                "AUTHENTICATION_TIMEOUT" | "TIMEOUT_DEREGISTRATION" | "USER_DEREGISTRATION"
+            ),
+            _ => false,
+        }
+    }
+
+    /// Diameter: are these a request and its answer?
+    fn is_exchanged_with(&self, other: &Arrow) -> bool {
+        self.is_diameter()
+            && other.is_diameter()
+            && exchange(&self.told) == exchange(&other.told)
+            && self.micros.abs_diff(other.micros) <= IDENTIFIER_KEPT_MICROS
+    }
+
     /// Is it known that it did not arrive?
     pub fn is_lost(&self) -> bool {
         self.arrival == Arrival::Lost
@@ -170,7 +200,7 @@ const IDENTIFIER_KEPT_MICROS: u64 = 240_000_000;
 /// One call, registration or other exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Story {
-    /// Its Call-ID; empty for Diameter alone.
+    /// Its Call-ID; empty for a Diameter exchange that no device caused.
     pub call_id: String,
     /// What happened, in order.
     pub arrows: Vec<Arrow>,
@@ -294,19 +324,18 @@ fn group(arrows: Vec<Arrow>) -> Vec<Story> {
     let mut stories: Vec<Story> = Vec::new();
     let mut causes = Causes::default();
     for arrow in arrows {
-        let call_id = match arrow.is_diameter() {
-            false => arrow.told.call_id.clone(),
-            true => match causes.call_of(&arrow) {
-                Some(call_id) => call_id,
-                // What the HSS begins has no call; anything else belongs to an exchange that was not asked for.
-                None if matches!(arrow.method(), "RTR" | "RTA" | "PPR" | "PPA") => String::new(),
-                None => continue,
-            },
-        };
+        let call_id =
+            if arrow.is_diameter() { causes.call_of(&arrow) } else { Some(arrow.told.call_id.clone()) };
         causes.note(&arrow);
-        match stories.iter_mut().find(|story| story.call_id == call_id) {
+        let is_its = |story: &&mut Story| match &call_id {
+            Some(call_id) => story.call_id == *call_id && !story.arrows[0].is_diameter(),
+            None => arrow.is_exchanged_with(&story.arrows[0]),
+        };
+        match stories.iter_mut().rev().find(is_its) {
             Some(story) => story.arrows.push(arrow),
-            None => stories.push(Story { call_id, arrows: vec![arrow] }),
+            // It belongs to a call that was not asked for.
+            None if call_id.is_none() && !arrow.has_no_call() => {}
+            None => stories.push(Story { call_id: call_id.unwrap_or_default(), arrows: vec![arrow] }),
         }
     }
     stories
@@ -366,7 +395,7 @@ impl Causes {
     }
 
     fn call_of(&mut self, arrow: &Arrow) -> Option<String> {
-        let is_request = arrow.method().ends_with('R');
+        let is_request = arrow.is_request();
         let exchange = exchange(&arrow.told);
         if let (false, Some(call_id)) = (is_request, self.exchanges.get(&exchange)) {
             return call_id.clone();
@@ -384,20 +413,21 @@ impl Causes {
 impl Cause {
     fn has_caused(&self, diameter: &Arrow) -> bool {
         let told = &diameter.told;
-        let about = told.summary.split_whitespace().nth(1).unwrap_or_default();
+        let about = diameter.about();
         let is_cause = match diameter.method() {
             "UAR" | "UAA" | "MAR" | "MAA" => self.is_registration,
             "LIR" | "LIA" => !self.is_registration,
             "SAR" => match about {
                 "UNREGISTERED_USER" => !self.is_registration,
                 "NO_ASSIGNMENT" => true,
+                "AUTHENTICATION_TIMEOUT" | "TIMEOUT_DEREGISTRATION" => false,
                 _ => self.is_registration,
             },
             "SAA" => true,
             _ => false,
         };
         // The S-CSCF tells the HSS of a registration that came to nothing after it has answered the device.
-        let is_told_late = about.starts_with("AUTHENTICATION_") || about.contains("DEREGISTRATION");
+        let is_told_late = about == "AUTHENTICATION_FAILURE";
         let end = match self.finished_micros {
             Some(finished) if !is_told_late => finished,
             _ => self.micros.saturating_add(DIAMETER_AFTER_MICROS),
@@ -443,9 +473,8 @@ impl Story {
 /// Does the text hold this identity, and not as the end of another (`bob@a.b` in `jimbob@a.b`)? A number may have a host.
 fn is_named(text: &str, identity: &str) -> bool {
     let is_part = |c: char| c.is_alphanumeric() || "-._+".contains(c);
-    text.match_indices(identity).any(|(at, _)| {
-        !text[..at].ends_with(is_part) && !text[at + identity.len()..].starts_with(is_part)
-    })
+    text.match_indices(identity)
+        .any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + identity.len()..].starts_with(is_part))
 }
 
 /// `user@host` or the number of a URI or an address with one, without scheme and parameters.

@@ -165,13 +165,14 @@ fn no_answer(story: &Story) -> String {
     format!("no final answer has reached whoever asked{place}.")
 }
 
-/// What the HSS refused.
+/// What the HSS refused, or the S-CSCF when the HSS asked it.
 fn refusal(story: &Story) -> Option<String> {
     let refused = story.arrows.iter().rev().find(|arrow| {
         let code = arrow.told.summary.split(' ').nth(1).unwrap_or_default();
         arrow.is_diameter() && code.starts_with(|c: char| c.is_ascii_digit()) && !code.starts_with('2')
     })?;
-    Some(format!("The HSS refused: {}.", refused.told.summary))
+    let who = function(&refused.from).map_or("peer", name);
+    Some(format!("The {who} refused: {}.", refused.told.summary))
 }
 
 fn phrase(arrow: &Arrow) -> &str {

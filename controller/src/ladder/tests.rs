@@ -412,11 +412,8 @@ fn the_second_device_that_rings_is_no_repetition() {
         ..of_call(micros, "sent", SCSCF, "SIP/2.0 180 Ringing", "c1")
     };
     let told = vec![ringing(0, "x"), ringing(10, "y"), ringing(20, "x")];
-    let repetitions: Vec<bool> = stories(&[(Icscf, told)], &addresses())[0]
-        .arrows
-        .iter()
-        .map(|arrow| arrow.is_repetition)
-        .collect();
+    let repetitions: Vec<bool> =
+        stories(&[(Icscf, told)], &addresses())[0].arrows.iter().map(|arrow| arrow.is_repetition).collect();
     assert_eq!(repetitions, [false, false, true]);
 }
 
@@ -430,5 +427,77 @@ fn an_identity_that_ends_like_another_is_another() {
             messages.iter_mut().for_each(|told| told.public_identity = identity.into());
         }
         assert_eq!(told_of(&stories(&records, &addresses())[0]).len(), count, "{identity}");
+    }
+}
+
+fn exchange_of(
+    micros: u64,
+    command: &str,
+    answer: &str,
+    ends: [(FunctionKind, &str); 2],
+) -> Vec<(FunctionKind, Vec<Told>)> {
+    let tell = |micros, direction, peer, summary| Told {
+        end_to_end: Some(micros as u32 / 1000),
+        ..cx(micros, direction, peer, summary)
+    };
+    let [(asker, asker_host), (asked, asked_host)] = ends;
+    vec![
+        (
+            asker,
+            vec![
+                tell(micros, "sent", asked_host, command),
+                tell(micros + 30, "received", asked_host, answer),
+            ],
+        ),
+        (
+            asked,
+            vec![
+                tell(micros + 10, "received", asker_host, command),
+                tell(micros + 20, "sent", asker_host, answer),
+            ],
+        ),
+    ]
+}
+
+const HSS_TO_SCSCF: [(FunctionKind, &str); 2] = [(Hss, "hss.a.b"), (Scscf, "scscf.a.b")];
+const SCSCF_TO_HSS: [(FunctionKind, &str); 2] = [(Scscf, "scscf.a.b"), (Hss, "hss.a.b")];
+
+#[test]
+fn each_exchange_that_no_device_caused_is_a_story_with_a_name() {
+    let mut records = exchange_of(0, "RTR", "RTA 5001 ERROR_USER_UNKNOWN", HSS_TO_SCSCF);
+    for (place, (_, later)) in
+        exchange_of(90_000, "RTR", "RTA 2001 SUCCESS", HSS_TO_SCSCF).into_iter().enumerate()
+    {
+        records[place].1.extend(later);
+    }
+    let stories = stories(&records, &addresses());
+    assert_eq!(stories.iter().map(|story| story.arrows.len()).collect::<Vec<_>>(), [2, 2]);
+    let text = stories[0].draw();
+    assert!(text.contains("RTR about sip:bob@a.b"), "{text}");
+    assert!(text.contains("The S-CSCF refused: RTA 5001"), "{text}");
+}
+
+#[test]
+fn what_the_scscf_begins_is_a_story_of_its_own() {
+    let registers = |from: u64, until: u64| {
+        vec![
+            sip(from, "received", "127.0.0.12:5060", REGISTER, "b3"),
+            sip(until, "sent", "127.0.0.12:5060", "SIP/2.0 200 OK", "b3"),
+        ]
+    };
+    // While a REGISTER is open, the S-CSCF may tell the HSS what it asked for, but not what its timers say.
+    let cases = [
+        ("SAR USER_DEREGISTRATION", 9_000, 1),
+        ("SAR USER_DEREGISTRATION", 7_000, 2),
+        ("SAR TIMEOUT_DEREGISTRATION", 9_000, 2),
+        ("SAR AUTHENTICATION_TIMEOUT", 7_000, 2),
+        ("SAR AUTHENTICATION_FAILURE", 7_000, 1),
+    ];
+    for (command, until, count) in cases {
+        let mut records = exchange_of(8_000, command, "SAA 2001 SUCCESS", SCSCF_TO_HSS);
+        records[0].1.extend(registers(6_000, until));
+        let stories = stories(&records, &addresses());
+        assert_eq!(stories.len(), count, "{command} {until}");
+        assert_eq!(told_of(&stories[count - 1]).len(), 2, "{command} {until}");
     }
 }

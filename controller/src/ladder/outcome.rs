@@ -6,7 +6,7 @@ use node::config::FunctionKind::{Icscf, Scscf};
 
 use super::draw::name;
 use super::explain::function;
-use super::{Arrival, Arrow, Party, Story};
+use super::{Arrival, Arrow, Party, Story, tag};
 
 pub(super) fn sentence(story: &Story) -> String {
     let Some(first) = story.arrows.first() else { return String::new() };
@@ -49,13 +49,32 @@ pub(super) fn sentence(story: &Story) -> String {
     text
 }
 
-/// Responses to `method` that reached the device which began, in order.
+/// Responses to `method` that reached whoever began, in order.
 fn answers<'a>(story: &'a Story, method: &'a str) -> impl Iterator<Item = (&'a Arrow, u16)> {
-    let beginner = story.arrows.first().map(|first| &first.from);
+    let transaction = |arrow: &'a Arrow| (&arrow.told.cseq, &arrow.told.branch);
+    let asked: BTreeSet<_> =
+        story.arrows.iter().filter(|arrow| is_of_beginner(story, arrow)).map(transaction).collect();
     story.arrows.iter().filter_map(move |arrow| {
         let status = arrow.status()?;
-        (arrow.method() == method && Some(&arrow.to) == beginner).then_some((arrow, status))
+        let is_for_device = method == "REGISTER" && matches!(arrow.to, Party::Device(_));
+        let is_answer = is_for_device || asked.contains(&transaction(arrow));
+        (arrow.method() == method && is_answer).then_some((arrow, status))
     })
+}
+
+/// Is it a request of the side that began? A device is known by its From tag: its address is another one when it asks
+/// over UDP without rport or opens a new connection.
+fn is_of_beginner(story: &Story, arrow: &Arrow) -> bool {
+    let is_device = |arrow: &Arrow| matches!(arrow.from, Party::Device(_));
+    arrow.is_request()
+        && !arrow.is_diameter()
+        && story.arrows.first().is_some_and(|first| {
+            (arrow.from == first.from || is_device(arrow) && is_device(first)) && is_same_side(arrow, first)
+        })
+}
+
+fn is_same_side(arrow: &Arrow, other: &Arrow) -> bool {
+    tag(&arrow.told.from) == tag(&other.told.from)
 }
 
 fn milliseconds(story: &Story, arrow: &Arrow) -> String {
@@ -107,7 +126,7 @@ fn call(story: &Story) -> String {
             let end = match bye {
                 None => "it has not ended yet, as far as is recorded".to_owned(),
                 Some(bye) => {
-                    let by_caller = story.arrows.first().is_some_and(|first| first.from == bye.from);
+                    let by_caller = story.arrows.first().is_some_and(|first| is_same_side(first, bye));
                     let who = if by_caller { "the caller" } else { "the called side" };
                     let seconds = bye.micros.saturating_sub(answer.micros) as f64 / 1_000_000.0;
                     format!("{who} hung up after {seconds:.1} s of talk")
@@ -124,11 +143,8 @@ fn refused_call(story: &Story, answer: &Arrow, status: u16) -> String {
     let is_same = |arrow: &&Arrow| arrow.status() == Some(status) && arrow.told.cseq == answer.told.cseq;
     let first = story.arrows.iter().find(is_same).unwrap_or(answer);
     let is_invited = story.arrows.iter().any(|arrow| arrow.method() == "INVITE" && arrow.to == first.from);
-    let beginner = story.arrows.first().map(|first| &first.from);
-    let is_cancelled = story
-        .arrows
-        .iter()
-        .any(|arrow| arrow.method() == "CANCEL" && arrow.status().is_none() && Some(&arrow.from) == beginner);
+    let is_cancelled =
+        story.arrows.iter().any(|arrow| arrow.method() == "CANCEL" && is_of_beginner(story, arrow));
     match (status, function(&first.from), phrase(first)) {
         (487, _, _) if is_cancelled => "the caller gave up: 487".into(),
         (486 | 600, None, _) => format!("the called user is busy: {status}"),

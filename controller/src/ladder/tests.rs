@@ -501,3 +501,52 @@ fn what_the_scscf_begins_is_a_story_of_its_own() {
         assert_eq!(told_of(&stories[count - 1]).len(), 2, "{command} {until}");
     }
 }
+
+/// The last sentence of what the P-CSCF tells.
+fn outcome(told: Vec<Told>) -> String {
+    let text = stories(&[(Pcscf, told)], &addresses())[0].draw();
+    text.split_once("Outcome: ").expect("a last sentence").1.to_owned()
+}
+
+/// A message of the call between the P-CSCF and a device: its peer, its summary, the sender's tag, its branch and CSeq.
+fn at(micros: u64, direction: &str, peer: &str, summary: &str, side: [&str; 3]) -> Told {
+    let [tag, branch, cseq] = side;
+    Told {
+        branch: branch.into(),
+        cseq: cseq.into(),
+        from: format!("<sip:alice@a.b>;tag={tag}"),
+        ..of_call(micros, direction, peer, summary, "c1")
+    }
+}
+
+const OK: &str = "SIP/2.0 200 OK";
+const BYE: &str = "BYE sip:bob@a.b SIP/2.0";
+const ACK: &str = "ACK sip:bob@a.b SIP/2.0";
+
+#[test]
+fn a_device_may_change_its_address_within_a_call() {
+    // The port of the Via is not the one it sends from, and the rest comes over another connection.
+    let (via, later) = ("127.0.0.1:6000", "127.0.0.1:7000");
+    let begun = vec![
+        at(0, "received", DEVICE, INVITE, ["1", "b1", "1 INVITE"]),
+        at(900, "sent", via, OK, ["1", "b1", "1 INVITE"]),
+        at(1_000, "received", later, ACK, ["1", "b2", "1 ACK"]),
+    ];
+    for (side, who) in [("1", "the caller hung up"), ("2", "the called side hung up")] {
+        let bye = at(2_000, "received", later, BYE, [side, "b3", "2 BYE"]);
+        let text = outcome([begun.clone(), vec![bye]].concat());
+        assert!(text.starts_with("the call succeeded") && text.contains(who), "{text}");
+        assert!(!text.contains("no ACK"), "{text}");
+    }
+    let cancelled = vec![
+        begun[0].clone(),
+        at(500, "received", later, "CANCEL sip:bob@a.b SIP/2.0", ["1", "b1", "1 CANCEL"]),
+        at(600, "sent", via, "SIP/2.0 487 Request Terminated", ["1", "b1", "1 INVITE"]),
+    ];
+    assert!(outcome(cancelled).starts_with("the caller gave up"));
+    let registered = vec![
+        at(0, "received", DEVICE, REGISTER, ["1", "b1", "1 REGISTER"]),
+        at(900, "sent", via, OK, ["1", "b1", "1 REGISTER"]),
+    ];
+    assert!(outcome(registered).starts_with("the registration succeeded"));
+}

@@ -86,7 +86,8 @@ fn milliseconds(story: &Story, arrow: &Arrow) -> String {
 }
 
 fn registration(story: &Story) -> String {
-    let challenges = answers(story, "REGISTER").filter(|(_, status)| *status == 401).count();
+    let is_challenge = |(arrow, status): &(&Arrow, u16)| *status == 401 && !arrow.is_repetition;
+    let challenges = answers(story, "REGISTER").filter(is_challenge).count();
     let finals: Vec<(&Arrow, u16)> =
         answers(story, "REGISTER").filter(|(_, status)| *status >= 200).collect();
     let challenged = match challenges {

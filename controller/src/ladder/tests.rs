@@ -550,3 +550,12 @@ fn a_device_may_change_its_address_within_a_call() {
     ];
     assert!(outcome(registered).starts_with("the registration succeeded"));
 }
+
+#[test]
+fn a_repeated_challenge_is_one_challenge() {
+    let mut records = challenge();
+    let repeated = sip(3_600, "sent", DEVICE, UNAUTHORIZED, "b1");
+    records[0].1.push(Told { is_retransmission: true, ..repeated });
+    let text = stories(&records, &addresses())[0].draw();
+    assert!(text.contains("the device was challenged and has not answered"), "{text}");
+}

@@ -9,8 +9,8 @@ use super::{Arrow, Party};
 pub(super) struct Explainer {
     /// Was the device challenged in this exchange?
     is_challenged: bool,
-    /// Has the call been answered?
-    is_answered: bool,
+    /// The From and the CSeq of the INVITE that was answered.
+    answered: Option<(String, String)>,
 }
 
 impl Explainer {
@@ -39,7 +39,7 @@ impl Explainer {
             ("REGISTER", (None, _)) => "the device asks to register".into(),
             ("REGISTER", (_, Some(Icscf))) => "with Path, to the entry of the home network".into(),
             ("REGISTER", (_, Some(Scscf))) => "to the S-CSCF that serves the user".into(),
-            ("INVITE", _) if self.is_answered => "within the call: changes it".into(),
+            ("INVITE", _) if self.is_within_call(arrow) => "within the call: changes it".into(),
             ("INVITE", (None, _)) => format!("the caller calls {}", target(arrow)),
             ("INVITE", (Some(Pcscf), Some(Scscf))) => "along the Service-Route to the caller's S-CSCF".into(),
             ("INVITE", (Some(Scscf), Some(Icscf))) => {
@@ -64,6 +64,12 @@ impl Explainer {
         }
     }
 
+    /// Is it of another INVITE than the one that was answered?
+    fn is_within_call(&self, arrow: &Arrow) -> bool {
+        let is_other = |(from, cseq): &(String, String)| (from, cseq) != (&arrow.told.from, &arrow.told.cseq);
+        self.answered.as_ref().is_some_and(is_other)
+    }
+
     fn response(&mut self, arrow: &Arrow, status: u16) -> String {
         let is_to_device = matches!(arrow.to, Party::Device(_));
         let phrase = arrow.told.summary.get(12..).unwrap_or_default().trim();
@@ -75,8 +81,11 @@ impl Explainer {
                 self.is_challenged |= is_to_device;
                 "a challenge: prove who you are".into()
             }
+            (200..300, "INVITE") if self.is_within_call(arrow) => "the change is agreed".into(),
             (200..300, "INVITE") => {
-                self.is_answered |= is_to_device;
+                if is_to_device {
+                    self.answered = Some((arrow.told.from.clone(), arrow.told.cseq.clone()));
+                }
                 "the call is answered".into()
             }
             (200..300, "REGISTER") => "registered, with Service-Route and the associated identities".into(),

@@ -115,14 +115,19 @@ fn call(story: &Story) -> String {
     let ringing = answers(story, "INVITE").find(|(_, status)| (180..200).contains(status));
     let rang =
         ringing.map_or(String::new(), |(arrow, _)| format!("it rang after {}; ", milliseconds(story, arrow)));
-    let Some((answer, status)) = finals.iter().find(|(_, status)| !matches!(status, 401 | 407)) else {
+    // A caller may ask again after 407, 420 or 422.
+    let is_success = |(_, status): &&(&Arrow, u16)| (200..300).contains(status);
+    let Some((answer, status)) = finals.iter().find(is_success).or(finals.last()) else {
         return format!("{rang}{}", no_answer(story));
     };
     let when = milliseconds(story, answer);
     match status {
         200..300 => {
             let bye = story.arrows.iter().find(|arrow| arrow.method() == "BYE" && arrow.status().is_none());
-            let has_ack = story.arrows.iter().any(|arrow| arrow.method() == "ACK");
+            let is_ack = |arrow: &Arrow| {
+                arrow.method() == "ACK" && is_of_beginner(story, arrow) && arrow.micros >= answer.micros
+            };
+            let has_ack = story.arrows.iter().any(is_ack);
             let ack = if has_ack { "" } else { " The caller did not confirm it (no ACK)." };
             let end = match bye {
                 None => "it has not ended yet, as far as is recorded".to_owned(),
@@ -174,7 +179,10 @@ fn request(story: &Story, method: &str) -> String {
 
 /// Where an unanswered request got stuck: with whoever received last and sent nothing.
 fn no_answer(story: &Story) -> String {
-    let last = story.arrows.iter().rev().find(|arrow| arrow.status().is_none() && !arrow.is_repetition);
+    let is_stuck = |arrow: &&Arrow| {
+        arrow.is_request() && !arrow.is_repetition && !matches!(arrow.method(), "ACK" | "CANCEL")
+    };
+    let last = story.arrows.iter().rev().find(is_stuck);
     let place = last.map_or(String::new(), |arrow| match &arrow.to {
         Party::Function(kind) => format!("; it was last seen on its way to the {}", name(*kind)),
         Party::Device(address) => format!("; it was last sent to the device at {address}"),

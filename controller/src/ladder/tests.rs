@@ -559,3 +559,51 @@ fn a_repeated_challenge_is_one_challenge() {
     let text = stories(&records, &addresses())[0].draw();
     assert!(text.contains("the device was challenged and has not answered"), "{text}");
 }
+
+#[test]
+fn a_call_that_is_asked_for_again_ends_with_its_answer() {
+    let too_small = "SIP/2.0 422 Session Interval Too Small";
+    let mut told = vec![
+        at(0, "received", DEVICE, INVITE, ["1", "b1", "1 INVITE"]),
+        at(100, "sent", DEVICE, too_small, ["1", "b1", "1 INVITE"]),
+        at(200, "received", DEVICE, ACK, ["1", "b1", "1 ACK"]),
+        at(300, "received", DEVICE, INVITE, ["1", "b2", "2 INVITE"]),
+    ];
+    assert!(outcome(told.clone()).contains("422"), "nothing better has come");
+    told.push(at(400, "sent", DEVICE, OK, ["1", "b2", "2 INVITE"]));
+    assert!(outcome(told.clone()).contains("no ACK"), "the ACK was of the 422");
+    told.push(at(500, "received", "127.0.0.1:5090", ACK, ["2", "b3", "1 ACK"]));
+    assert!(outcome(told.clone()).contains("no ACK"), "it was the other side's");
+    told.push(at(600, "received", DEVICE, ACK, ["1", "b4", "2 ACK"]));
+    let text = outcome(told);
+    assert!(text.starts_with("the call succeeded") && !text.contains("no ACK"), "{text}");
+}
+
+#[test]
+fn a_call_without_an_answer_got_stuck_where_its_invite_went() {
+    let callee = "127.0.0.1:5090";
+    let told = vec![
+        at(0, "received", DEVICE, INVITE, ["1", "b1", "1 INVITE"]),
+        at(100, "sent", callee, INVITE, ["1", "b2", "1 INVITE"]),
+        at(200, "received", DEVICE, "CANCEL sip:bob@a.b SIP/2.0", ["1", "b1", "1 CANCEL"]),
+    ];
+    let text = outcome(told);
+    assert!(text.contains("it was last sent to the device at 127.0.0.1:5090"), "{text}");
+}
+
+#[test]
+fn a_changed_call_is_not_answered_again() {
+    let of =
+        |direction, from, summary, micros| at(micros, direction, DEVICE, summary, [from, "b1", "1 INVITE"]);
+    let told = vec![
+        of("received", "1", INVITE, 0),
+        of("sent", "1", OK, 100),
+        of("sent", "1", OK, 200),
+        // The called side counts its own CSeq.
+        of("sent", "2", INVITE, 300),
+        of("received", "2", OK, 400),
+    ];
+    let text = stories(&[(Pcscf, told)], &addresses())[0].draw();
+    assert_eq!(text.matches("the call is answered").count(), 2, "once, and once repeated: {text}");
+    assert!(text.contains("within the call: changes it") && text.contains("the change is agreed"), "{text}");
+}

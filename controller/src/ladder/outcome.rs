@@ -151,18 +151,22 @@ fn refused_call(story: &Story, answer: &Arrow, status: u16) -> String {
     let is_invited = story.arrows.iter().any(|arrow| arrow.method() == "INVITE" && arrow.to == first.from);
     let is_cancelled =
         story.arrows.iter().any(|arrow| arrow.method() == "CANCEL" && is_of_beginner(story, arrow));
-    match (status, function(&first.from), phrase(first)) {
+    // The CSCFs answer 404 and 480 for other reasons too: what is so of the called user, the HSS has said.
+    let located = story.arrows.iter().rev().find(|arrow| arrow.method() == "LIA");
+    let located = located.and_then(|arrow| arrow.told.summary.split(' ').next_back()).unwrap_or_default();
+    let phrase = phrase(first);
+    match (status, function(&first.from), located) {
         (487, _, _) if is_cancelled => "the caller gave up: 487".into(),
         (486 | 600, None, _) => format!("the called user is busy: {status}"),
-        (480, Some(Scscf), "Temporarily Unavailable") | (480, Some(Icscf), "Not registered") => {
+        (480, Some(Icscf | Scscf), "ERROR_IDENTITY_NOT_REGISTERED" | "UNREGISTERED_SERVICE") => {
             "the called user cannot be reached: no registered device".into()
         }
-        (404, Some(Icscf | Scscf), "Not Found") => "there is no such user".into(),
-        (_, Some(kind), phrase) => format!("the call failed: the {} answered {status}: {phrase}", name(kind)),
-        (_, None, phrase) if is_invited => {
+        (404, Some(Icscf), "ERROR_USER_UNKNOWN") => "there is no such user".into(),
+        (_, Some(kind), _) => format!("the call failed: the {} answered {status}: {phrase}", name(kind)),
+        (_, None, _) if is_invited => {
             format!("the call failed: the callee's device answered {status} ({phrase})")
         }
-        (_, None, phrase) => format!("the call failed with {status}: {phrase}"),
+        (_, None, _) => format!("the call failed with {status}: {phrase}"),
     }
 }
 

@@ -324,8 +324,8 @@ fn what_a_function_has_forgotten_is_not_called_lost() {
     assert!(!text.contains("lost") && text.contains("What the HSS received is not known"), "{text}");
 }
 
-/// A call to bob that `from` refuses; the P-CSCF tells it.
-fn refused_by(from: &str, summary: &str, cancelled: bool) -> String {
+/// A call to bob that `from` refuses after the HSS has said `located`; P-CSCF and I-CSCF tell it.
+fn refused_by(from: &str, summary: &str, cancelled: bool, located: &str) -> String {
     let callee = "127.0.0.1:5090";
     let mut told = vec![
         of_call(0, "received", DEVICE, INVITE, "c1"),
@@ -337,12 +337,21 @@ fn refused_by(from: &str, summary: &str, cancelled: bool) -> String {
     }
     if from == "device" {
         told.push(Told { branch: "b2".into(), ..of_call(200, "received", callee, summary, "c1") });
-    } else if from == "I-CSCF" {
-        told.push(Told { branch: "b2".into(), ..of_call(200, "received", "127.0.0.12:5060", summary, "c1") });
+    } else if let Some((_, address)) = CSCFS.iter().find(|(name, _)| *name == from) {
+        told.push(Told { branch: "b2".into(), ..of_call(200, "received", address, summary, "c1") });
     }
     told.push(of_call(300, "sent", DEVICE, summary, "c1"));
-    stories(&[(Pcscf, told)], &addresses())[0].draw()
+    let mut asked = vec![of_call(110, "received", CSCFS[1].1, INVITE, "c1")];
+    if !located.is_empty() {
+        asked.push(cx(120, "sent", "hss.a.b", "LIR"));
+        asked.push(cx(130, "received", "hss.a.b", &format!("LIA {located}")));
+    }
+    let mut addresses = addresses();
+    addresses.insert(SCSCF.parse().expect("an address"), Scscf);
+    stories(&[(Pcscf, told), (Icscf, asked)], &addresses)[0].draw()
 }
+
+const CSCFS: [(&str, &str); 2] = [("I-CSCF", "127.0.0.12:5060"), ("S-CSCF", SCSCF)];
 
 #[test]
 fn who_refused_a_call_stands_in_the_last_sentence() {
@@ -357,12 +366,22 @@ fn who_refused_a_call_stands_in_the_last_sentence() {
         ("device", terminated, true, "the caller gave up"),
         ("device", busy, false, "the called user is busy"),
         ("P-CSCF", gone, false, "the P-CSCF answered 480: The device's connection is gone"),
-        ("I-CSCF", not_found, false, "there is no such user"),
-        ("I-CSCF", "SIP/2.0 480 Not registered", false, "no registered device"),
         ("I-CSCF", "SIP/2.0 480 The HSS does not answer", false, "the I-CSCF answered 480: The HSS does not"),
-    ];
-    for (from, summary, cancelled, wanted) in cases {
-        let text = refused_by(from, summary, cancelled);
+    ]
+    .map(|(from, summary, cancelled, wanted)| (from, summary, cancelled, "", wanted));
+    let (unknown, away) = ("5001 ERROR_USER_UNKNOWN", "5003 ERROR_IDENTITY_NOT_REGISTERED");
+    let of_the_hss = [
+        ("I-CSCF", not_found, unknown, "there is no such user"),
+        // A next hop that is not known, a barred identity, an unreachable device.
+        ("I-CSCF", not_found, "2001 SUCCESS", "the I-CSCF answered 404: Not Found"),
+        ("S-CSCF", not_found, "2001 SUCCESS", "the S-CSCF answered 404: Not Found"),
+        ("S-CSCF", unavailable, "2001 SUCCESS", "the S-CSCF answered 480: Temporarily Unavailable"),
+        ("S-CSCF", unavailable, "2003 UNREGISTERED_SERVICE", "no registered device"),
+        ("I-CSCF", "SIP/2.0 480 Not registered", away, "no registered device"),
+    ]
+    .map(|(from, summary, located, wanted)| (from, summary, false, located, wanted));
+    for (from, summary, cancelled, located, wanted) in cases.into_iter().chain(of_the_hss) {
+        let text = refused_by(from, summary, cancelled, located);
         let (_, outcome) = text.split_once("Outcome: ").expect("a last sentence");
         assert!(outcome.contains(wanted), "{wanted:?} is missing in\n{text}");
         let claims =

@@ -37,6 +37,7 @@ fn title(story: &Story) -> String {
         zoned.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
     });
     let what = match first.method() {
+        "REGISTER" if first.is_deregistration() => format!("de-registration of {}", address(&first.told.to)),
         "REGISTER" => format!("registration of {}", address(&first.told.to)),
         "INVITE" => format!("call from {} to {}", address(&first.told.from), address(&first.told.to)),
         "MESSAGE" => format!("message from {} to {}", address(&first.told.from), address(&first.told.to)),

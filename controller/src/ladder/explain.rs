@@ -9,6 +9,8 @@ use super::{Arrow, Party};
 pub(super) struct Explainer {
     /// Was the device challenged in this exchange?
     is_challenged: bool,
+    /// Does the device de-register?
+    is_leaving: bool,
     /// The From and the CSeq of the INVITE that was answered.
     answered: Option<(String, String)>,
 }
@@ -32,9 +34,9 @@ impl Explainer {
 
     fn request(&mut self, arrow: &Arrow) -> String {
         let ends = (function(&arrow.from), function(&arrow.to));
-        let is_zero = arrow.told.routing.iter().any(|line| line.to_ascii_lowercase().contains("expires=0"));
+        self.is_leaving |= arrow.is_deregistration();
         match (arrow.method(), ends) {
-            ("REGISTER", (None, _)) if is_zero => "the device de-registers".into(),
+            ("REGISTER", (None, _)) if self.is_leaving => "the device de-registers".into(),
             ("REGISTER", (None, _)) if self.is_challenged => "the device answers the challenge".into(),
             ("REGISTER", (None, _)) => "the device asks to register".into(),
             ("REGISTER", (_, Some(Icscf))) => "with Path, to the entry of the home network".into(),
@@ -88,6 +90,7 @@ impl Explainer {
                 }
                 "the call is answered".into()
             }
+            (200..300, "REGISTER") if self.is_leaving => "de-registered".into(),
             (200..300, "REGISTER") => "registered, with Service-Route and the associated identities".into(),
             (200..300, _) => "done".into(),
             (408, _) => "no answer in time".into(),

@@ -44,7 +44,7 @@ pub struct Told {
     pub to: String,
     /// SIP: the topmost branch.
     pub branch: String,
-    /// SIP: Route, Path, Contact and their kin.
+    /// SIP: Route, Path, Contact and their kin; Expires.
     pub routing: Vec<String>,
     /// SIP: Warning and Reason.
     pub reasons: Vec<String>,
@@ -120,6 +120,26 @@ impl Arrow {
         let mut words = words.split_whitespace();
         let word = if self.status().is_some() { words.nth(1) } else { words.next() };
         word.unwrap_or_default()
+    }
+
+    /// SIP: is it a REGISTER that takes its contacts away (RFC 3261 §10.2.2)?
+    pub fn is_deregistration(&self) -> bool {
+        let headers = || {
+            let parts = self.told.routing.iter().filter_map(|line| line.split_once(':'));
+            parts.map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim()))
+        };
+        let is_over = headers().any(|(name, value)| name == "expires" && value == "0");
+        let is_away = |value: &str| {
+            let contact = sip::NameAddress::parse(value);
+            contact
+                .and_then(|contact| contact.parameters.value("expires"))
+                .map_or(is_over, |value| value == "0")
+        };
+        let mut contacts = headers()
+            .filter(|(name, _)| name == "contact" || name == "m")
+            .map(|(_, value)| is_away(value))
+            .peekable();
+        self.method() == "REGISTER" && contacts.peek().is_some() && contacts.all(|is_away| is_away)
     }
 
     /// Is it a request? Of Diameter, commands are called so: UAR, UAA.

@@ -97,15 +97,17 @@ fn registration(story: &Story) -> String {
             "after {more} challenges (more than one means a stale nonce, a wrong secret or an SQN that was behind)"
         ),
     };
+    let is_leaving = story.arrows.first().is_some_and(Arrow::is_deregistration);
+    let what = if is_leaving { "de-registration" } else { "registration" };
     match finals.last() {
         Some((arrow, 200..300)) => {
-            format!("the registration succeeded {challenged}; the 200 left {} after the start.", milliseconds(story, arrow))
+            format!("the {what} succeeded {challenged}; the 200 left {} after the start.", milliseconds(story, arrow))
         }
         Some((_, 401)) if challenges > 1 => {
             "the device's answer to the challenge was not accepted; `evertone subscriber check` tells which value is wrong.".into()
         }
         Some((_, 401)) => "the device was challenged and has not answered: it refuses the network's challenge, or has no credentials.".into(),
-        Some((arrow, status)) => format!("the registration failed with {status} {challenged}, {} after the start; `evertone subscriber check` may tell why.", milliseconds(story, arrow)),
+        Some((arrow, status)) => format!("the {what} failed with {status} {challenged}, {} after the start; `evertone subscriber check` may tell why.", milliseconds(story, arrow)),
         None => no_answer(story),
     }
 }

@@ -626,3 +626,27 @@ fn a_changed_call_is_not_answered_again() {
     assert_eq!(text.matches("the call is answered").count(), 2, "once, and once repeated: {text}");
     assert!(text.contains("within the call: changes it") && text.contains("the change is agreed"), "{text}");
 }
+
+#[test]
+fn a_device_that_leaves_has_not_registered() {
+    let cases: [(&[&str], bool); 6] = [
+        (&["Contact: <sip:bob@127.0.0.1>;expires=0"], true),
+        (&["Contact: *", "Expires: 0"], true),
+        (&["m: <sip:bob@127.0.0.1>", "Expires: 0"], true),
+        (&["Contact: <sip:bob@127.0.0.1>;expires=0600"], false),
+        (&["Contact: <sip:bob@127.0.0.1>;expires=600", "Expires: 0"], false),
+        // It only asks what is registered.
+        (&["Expires: 0"], false),
+    ];
+    for (routing, is_leaving) in cases {
+        let asked = sip(0, "received", DEVICE, REGISTER, "b1");
+        let told = vec![
+            Told { routing: routing.iter().map(|line| (*line).to_owned()).collect(), ..asked },
+            sip(10, "sent", DEVICE, OK, "b1"),
+        ];
+        let text = stories(&[(Pcscf, told)], &addresses())[0].draw();
+        for words in ["the de-registration succeeded", "de-registration of sip:bob@a.b", "  de-registered"] {
+            assert_eq!(text.contains(words), is_leaving, "{words:?} {routing:?}\n{text}");
+        }
+    }
+}

@@ -97,7 +97,7 @@ pub struct Told {
     /// SIP: the branch of the topmost Via.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub branch: String,
-    /// SIP: where the message is to go and came by: Route, Record-Route, Path, Service-Route, Contact.
+    /// SIP: where the message is to go and came by: Route, Record-Route, Path, Service-Route, Contact; and its Expires.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routing: Vec<String>,
     /// SIP: Warning and Reason, which explain a failure.
@@ -311,7 +311,7 @@ impl Told {
                 "from" | "f" => self.from = value.to_owned(),
                 "to" | "t" => self.to = value.to_owned(),
                 "via" | "v" if self.branch.is_empty() => self.branch = branch_of(value).to_owned(),
-                "route" | "record-route" | "path" | "service-route" | "contact" | "m" => {
+                "route" | "record-route" | "path" | "service-route" | "contact" | "m" | "expires" => {
                     self.routing.push(line.clone())
                 }
                 "warning" | "reason" => self.reasons.push(line.clone()),
@@ -456,6 +456,14 @@ mod tests {
         received(&mut recorder, 3, &REGISTER.replace("Call-ID: one", "Call-ID: two"));
         let told = recorder.snapshot().search("tel:+4911").messages;
         assert_eq!(told.iter().map(|told| told.time_micros).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn contacts_are_told_with_how_long_they_last() {
+        let mut recorder = Recorder::default();
+        let leaving = REGISTER.replace("Contact: <sip:11@10.0.0.1>", "Contact: *\r\nExpires: 0");
+        received(&mut recorder, 1, &leaving);
+        assert_eq!(recorder.snapshot().search("one").messages[0].routing, ["Contact: *", "Expires: 0"]);
     }
 
     #[test]

@@ -105,17 +105,17 @@ impl Explainer {
 
 fn diameter(summary: &str) -> String {
     let (command, result) = summary.split_once(' ').unwrap_or((summary, ""));
-    let code = result.split(' ').next().unwrap_or_default();
-    let words = match (command, code) {
+    // RFC 6733 and TS 29.229 use the same numbers for different results: the name counts.
+    let name = result.split(' ').next_back().unwrap_or_default();
+    let is_success = result.starts_with('2');
+    let words = match (command, name) {
         ("UAR", _) => "may this user register here, and which S-CSCF serves it?",
-        ("UAA", "2001") if result.contains("FIRST_REGISTRATION") => {
-            "yes; no S-CSCF serves it yet: choose one"
-        }
-        ("UAA", "2001" | "2002") => "yes; an S-CSCF serves it already",
+        ("UAA", "FIRST_REGISTRATION") => "yes; no S-CSCF serves it yet: choose one",
+        ("UAA", _) if is_success => "yes; an S-CSCF serves it already",
         ("LIR", _) => "which S-CSCF serves the called user?",
-        ("LIA", "2001" | "2002" | "2003") => "this one",
+        ("LIA", _) if is_success => "this one",
         ("MAR", _) => "authentication data for a challenge, please",
-        ("MAA", "2001") => "here it is",
+        ("MAA", _) if is_success => "here it is",
         ("SAR", "RE_REGISTRATION") => "the registration is refreshed",
         ("SAR", "UNREGISTERED_USER") => "somebody calls this user, who is not registered: may I serve?",
         ("SAR", "NO_ASSIGNMENT") => "the profile of this user, and the devices that I have forgotten, please",
@@ -127,16 +127,21 @@ fn diameter(summary: &str) -> String {
         }
         ("SAR", what) if what.contains("DEREGISTRATION") => "the registration has ended: note it",
         ("SAR", _) => "the user is registered, and I serve it: note it, and give me its profile",
-        ("SAA", "2001") => "noted",
+        ("SAA", _) if is_success => "noted",
         ("RTR", _) => "the operator ends the registration",
-        ("RTA", "2001") => "done",
+        ("RTA", _) if is_success => "done",
         ("PPR", _) => "the user's profile has changed",
-        ("PPA", "2001") => "taken",
-        (_, "5001") => "there is no such user",
-        (_, "5002") => "private and public identity do not belong together",
-        (_, "5003") => "the called user is not registered",
-        (_, "5004") => "the user may not register from there",
-        (_, "5005") => "the user was registered by another S-CSCF",
+        ("PPA", _) if is_success => "taken",
+        ("UAA", "AUTHORIZATION_REJECTED") => "no: all identities of the user are barred",
+        ("MAA", "AUTHORIZATION_REJECTED") => {
+            "the SIM's AUTS does not verify: its K or OPc differs, or it was forged"
+        }
+        ("UAA", "ERROR_IDENTITY_NOT_REGISTERED") => "there is no registration to end",
+        (_, "ERROR_USER_UNKNOWN") => "there is no such user",
+        (_, "ERROR_IDENTITIES_DONT_MATCH") => "private and public identity do not belong together",
+        (_, "ERROR_IDENTITY_NOT_REGISTERED") => "the called user is not registered",
+        (_, "ERROR_ROAMING_NOT_ALLOWED") => "the user may not register from there",
+        (_, "ERROR_IDENTITY_ALREADY_REGISTERED") => "the user was registered by another S-CSCF",
         _ => return if result.is_empty() { command.to_owned() } else { format!("refused: {result}") },
     };
     words.to_owned()

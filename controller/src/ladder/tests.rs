@@ -650,3 +650,27 @@ fn a_device_that_leaves_has_not_registered() {
         }
     }
 }
+
+#[test]
+fn a_result_is_explained_by_its_name() {
+    let cases = [
+        ("UAA 2001 FIRST_REGISTRATION", "choose one"),
+        ("UAA 2001 SUCCESS", "an S-CSCF serves it already"),
+        ("UAA 5001 ERROR_USER_UNKNOWN", "there is no such user"),
+        ("UAA 5001 AVP_UNSUPPORTED", "refused: 5001 AVP_UNSUPPORTED"),
+        ("UAA 5003 AUTHORIZATION_REJECTED", "barred"),
+        ("UAA 5004 INVALID_AVP_VALUE", "refused: 5004 INVALID_AVP_VALUE"),
+        ("UAA 5005 MISSING_AVP", "refused: 5005 MISSING_AVP"),
+    ];
+    for (summary, words) in cases {
+        let mut records = challenge();
+        for told in
+            records.iter_mut().flat_map(|(_, told)| told).filter(|told| told.summary.starts_with("UAA"))
+        {
+            told.summary = summary.into();
+        }
+        let text = stories(&records, &addresses())[0].draw();
+        let line = text.lines().find(|line| line.contains(&summary[..8])).expect("the answer is drawn");
+        assert!(line.contains(words), "{words:?} {line}");
+    }
+}

@@ -12,6 +12,9 @@ pub(super) fn sentence(story: &Story) -> String {
     let Some(first) = story.arrows.first() else { return String::new() };
     let method = first.method().to_owned();
     let told = match method.as_str() {
+        _ if first.status().is_some() => {
+            "not known: what is recorded begins with a response, so the beginning is missing.".into()
+        }
         "REGISTER" => registration(story),
         "INVITE" => call(story),
         _ if first.is_diameter() => format!("Diameter only: {} messages.", story.arrows.len()),

@@ -674,3 +674,9 @@ fn a_result_is_explained_by_its_name() {
         assert!(line.contains(words), "{words:?} {line}");
     }
 }
+
+#[test]
+fn a_story_that_begins_with_a_response_says_that_its_beginning_is_missing() {
+    let told = vec![at(0, "sent", DEVICE, OK, ["1", "b1", "1 INVITE"])];
+    assert!(outcome(told).contains("the beginning is missing"));
+}

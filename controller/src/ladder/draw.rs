@@ -22,7 +22,7 @@ pub(super) fn draw(story: &Story) -> String {
             text.push_str(&format!("{:>11}  {}\n", "...", String::from_iter(rails(lanes.len())).trim_end()));
         }
         before = arrow.micros;
-        let time = format!("{:.1} ms", (arrow.micros - first.micros) as f64 / 1000.0);
+        let time = outcome::milliseconds(story, arrow);
         text.push_str(&format!("{time:>11}  {}  {}\n", line(arrow, &lanes), explainer.explain(arrow)));
     }
     text.push_str(&format!("\n{}\n", outcome::sentence(story)));

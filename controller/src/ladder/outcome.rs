@@ -80,7 +80,8 @@ fn is_same_side(arrow: &Arrow, other: &Arrow) -> bool {
     tag(&arrow.told.from) == tag(&other.told.from)
 }
 
-fn milliseconds(story: &Story, arrow: &Arrow) -> String {
+/// How long after the start.
+pub(super) fn milliseconds(story: &Story, arrow: &Arrow) -> String {
     let first = story.arrows.first().map_or(arrow.micros, |first| first.micros);
     match arrow.micros.saturating_sub(first) {
         micros if micros < 10_000_000 => format!("{:.1} ms", micros as f64 / 1000.0),

@@ -680,3 +680,14 @@ fn a_story_that_begins_with_a_response_says_that_its_beginning_is_missing() {
     let told = vec![at(0, "sent", DEVICE, OK, ["1", "b1", "1 INVITE"])];
     assert!(outcome(told).contains("the beginning is missing"));
 }
+
+#[test]
+fn the_lanes_stay_in_their_places_in_a_long_call() {
+    let told = vec![
+        at(0, "received", DEVICE, INVITE, ["1", "b1", "1 INVITE"]),
+        at(4_000_000_000, "received", DEVICE, BYE, ["1", "b2", "2 BYE"]),
+    ];
+    let text = stories(&[(Pcscf, told)], &addresses())[0].draw();
+    let lanes = text.lines().filter_map(|line| line.chars().position(|c| c == '│'));
+    assert_eq!(lanes.collect::<std::collections::BTreeSet<_>>().len(), 1, "{text}");
+}

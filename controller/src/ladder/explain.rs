@@ -2,6 +2,7 @@
 
 use node::config::FunctionKind::{self, Icscf, Pcscf, Scscf};
 
+use super::draw::{TEXT_MAX, shown};
 use super::{Arrow, Party};
 
 /// Explains messages in their order.
@@ -23,7 +24,7 @@ impl Explainer {
             (false, None) => self.request(arrow),
         };
         if !arrow.told.reasons.is_empty() && !arrow.is_repetition {
-            words = format!("{words} [{}]", arrow.told.reasons.join("; "));
+            words = format!("{words} [{}]", shown(&arrow.told.reasons.join("; "), TEXT_MAX));
         }
         match (arrow.is_lost(), arrow.is_repetition) {
             (true, _) => format!("(was not received) {words}"),
@@ -42,7 +43,7 @@ impl Explainer {
             ("REGISTER", (_, Some(Icscf))) => "with Path, to the entry of the home network".into(),
             ("REGISTER", (_, Some(Scscf))) => "to the S-CSCF that serves the user".into(),
             ("INVITE", _) if self.is_within_call(arrow) => "within the call: changes it".into(),
-            ("INVITE", (None, _)) => format!("the caller calls {}", target(arrow)),
+            ("INVITE", (None, _)) => format!("the caller calls {}", shown(target(arrow), TEXT_MAX)),
             ("INVITE", (Some(Pcscf), Some(Scscf))) => "along the Service-Route to the caller's S-CSCF".into(),
             ("INVITE", (Some(Scscf), Some(Icscf))) => {
                 "out of the caller's side: who serves the called user?".into()
@@ -62,7 +63,7 @@ impl Explainer {
             ("SUBSCRIBE", _) => "asks to be told of changes".into(),
             ("NOTIFY", (_, None)) => "tells the device the state it subscribed to".into(),
             ("NOTIFY", _) => "tells the state that was subscribed to".into(),
-            (method, _) => format!("{method} on its way"),
+            (method, _) => format!("{} on its way", shown(method, TEXT_MAX)),
         }
     }
 
@@ -98,7 +99,7 @@ impl Explainer {
             (486, _) => "busy".into(),
             (503, _) => "too much to do or no way onwards: try later".into(),
             (_, _) if phrase.is_empty() => format!("refused with {status}"),
-            _ => phrase.to_owned(),
+            _ => shown(phrase, TEXT_MAX),
         }
     }
 }

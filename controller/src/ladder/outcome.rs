@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use node::config::FunctionKind::{Icscf, Scscf};
 
-use super::draw::name;
+use super::draw::{TEXT_MAX, name, shown};
 use super::explain::function;
 use super::{Arrival, Arrow, Party, Story, tag};
 
@@ -178,6 +178,7 @@ fn refused_call(story: &Story, answer: &Arrow, status: u16) -> String {
 
 fn request(story: &Story, method: &str) -> String {
     let last = answers(story, method).filter(|(_, status)| *status >= 200).last();
+    let method = shown(method, TEXT_MAX);
     match last {
         Some((arrow, 200..300)) => format!("{method} succeeded after {}.", milliseconds(story, arrow)),
         Some((arrow, status)) => {
@@ -195,7 +196,9 @@ fn no_answer(story: &Story) -> String {
     let last = story.arrows.iter().rev().find(is_stuck);
     let place = last.map_or(String::new(), |arrow| match &arrow.to {
         Party::Function(kind) => format!("; it was last seen on its way to the {}", name(*kind)),
-        Party::Device(address) => format!("; it was last sent to the device at {address}"),
+        Party::Device(address) => {
+            format!("; it was last sent to the device at {}", shown(address, TEXT_MAX))
+        }
     });
     format!("no final answer has reached whoever asked{place}.")
 }
@@ -210,11 +213,12 @@ fn refusal(story: &Story) -> Option<String> {
     Some(format!("The {who} refused: {}.", refused.told.summary))
 }
 
-fn phrase(arrow: &Arrow) -> &str {
-    match arrow.told.reasons.first() {
+fn phrase(arrow: &Arrow) -> String {
+    let phrase = match arrow.told.reasons.first() {
         Some(reason) => reason,
         None => arrow.told.summary.get(12..).unwrap_or_default().trim(),
-    }
+    };
+    shown(phrase, TEXT_MAX)
 }
 
 fn count(story: &Story, wanted: impl Fn(&Arrow) -> bool) -> usize {

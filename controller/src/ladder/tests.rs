@@ -691,3 +691,49 @@ fn the_lanes_stay_in_their_places_in_a_long_call() {
     let lanes = text.lines().filter_map(|line| line.chars().position(|c| c == '│'));
     assert_eq!(lanes.collect::<std::collections::BTreeSet<_>>().len(), 1, "{text}");
 }
+
+#[test]
+fn nothing_that_a_device_writes_moves_the_cursor_or_fills_the_screen() {
+    let strange = format!("\u{1b}[2J\r\u{9b}{}", "x".repeat(9_000));
+    let dirty = |told: Told| Told {
+        from: format!("<sip:{strange}>;tag=1"),
+        to: format!("<sip:{strange}>"),
+        call_id: strange.clone(),
+        reasons: vec![format!("Warning: {strange}")],
+        public_identity: strange.clone(),
+        ..told
+    };
+    let told = vec![
+        dirty(at(0, "received", DEVICE, &format!("{strange} sip:{strange} SIP/2.0"), ["", "b1", &strange])),
+        dirty(at(1, "sent", DEVICE, &format!("SIP/2.0 400 {strange}"), ["", "b1", &format!("1 {strange}")])),
+        Told { call_id: "c2".into(), ..dirty(at(2, "received", DEVICE, INVITE, ["", "b2", "2 INVITE"])) },
+        dirty(cx(3, "sent", &strange, "LIR")),
+        dirty(cx(4, "sent", &strange, "RTR")),
+    ];
+    let stories = stories(&[(Pcscf, told)], &addresses());
+    assert_eq!(stories.iter().map(|story| story.arrows.len()).collect::<Vec<_>>(), [2, 2, 1]);
+    for story in stories {
+        let text = story.draw();
+        assert!(!text.contains(|c: char| c.is_control() && c != '\n'), "{text:?}");
+        assert!(text.lines().all(|line| line.chars().count() < 600), "{text}");
+    }
+}
+
+#[test]
+fn many_devices_share_the_last_lane() {
+    for (count, is_shared) in [(8_u16, false), (9, true), (300, true)] {
+        let told = (0..count).map(|port| {
+            at(
+                u64::from(port),
+                "sent",
+                &format!("127.0.0.1:{}", 7_000 + port),
+                INVITE,
+                ["1", "b1", "1 INVITE"],
+            )
+        });
+        let text = stories(&[(Pcscf, told.collect())], &addresses())[0].draw();
+        assert_eq!(text.contains("others"), is_shared, "{text}");
+        assert!(text.lines().all(|line| line.chars().count() < 600), "{text}");
+        assert_eq!(text.matches('◀').count(), usize::from(count), "{text}");
+    }
+}

@@ -1,6 +1,8 @@
 //! `evertone trace`: what happened to a subscriber or in a call, as one ladder across all functions.
 
 use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -37,12 +39,23 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let is_of_call = |told: &Told| told.call_id == arguments.key.trim();
     let is_call = records.iter().any(|(_, memory)| memory.messages.iter().any(is_of_call));
     add_other_identities(context, &arguments.key, is_call, &mut records).await;
-    if records.is_empty() {
-        bail!("no function answers: `{} status` shows how the core is", context.command());
+    let mut addresses = Addresses::new();
+    for kind in FunctionKind::ALL {
+        match listening(&context.places.config_file(kind)) {
+            Ok(listening) => addresses.extend(listening.into_iter().map(|address| (address, kind))),
+            Err(reason) => silent.push(format!("{}: {reason}", kind.as_str())),
+        }
     }
-    let mut found: Vec<Story> = stories(&records, &addresses(context));
+    let mut found: Vec<Story> = stories(&records, &addresses);
     if is_call {
         found.retain(|story| story.call_id == arguments.key.trim());
+    }
+    print(&found, arguments);
+    for reason in silent {
+        eprintln!("incomplete: {reason}");
+    }
+    if records.is_empty() {
+        bail!("no function answers: `{} status` shows how the core is", context.command());
     }
     if found.is_empty() {
         bail!(
@@ -50,6 +63,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
             arguments.key
         );
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(found: &[Story], arguments: &Arguments) {
     let skip = found.len().saturating_sub(arguments.last);
     if skip > 0 {
         let (exchanges, them) = if skip == 1 { ("exchange is", "it") } else { ("exchanges are", "them") };
@@ -58,10 +75,6 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     for story in &found[skip..] {
         println!("{}", story.draw());
     }
-    for reason in silent {
-        eprintln!("incomplete: {reason}");
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn ask(context: &Context, kind: FunctionKind, key: &str) -> Result<Memory, String> {
@@ -115,15 +128,24 @@ fn is_new(told: &Told, memory: &Memory) -> bool {
     !is_begun_by_hss && !memory.messages.contains(told)
 }
 
-/// Where the functions listen, from their own configuration.
-fn addresses(context: &Context) -> Addresses {
-    let mut addresses = Addresses::new();
-    for kind in FunctionKind::ALL {
-        let path = context.places.config_file(kind);
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        if let Ok(config) = crds::yaml::typed::<Config>("configuration", &text) {
-            addresses.extend(config.listen.iter().map(|listen| (listen.address, kind)));
-        }
+/// Where a function listens, from its own configuration: without it, what it sends looks like a device's.
+fn listening(config: &Path) -> Result<Vec<SocketAddr>, String> {
+    let file = config.display().to_string();
+    let text = std::fs::read_to_string(config).map_err(|error| format!("{file} cannot be read: {error}"))?;
+    let config = crds::yaml::typed::<Config>(&file, &text).map_err(|mistake| mistake.to_string())?;
+    Ok(config.listen.iter().map(|listen| listen.address).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("icscf.yaml");
+        assert!(listening(&file).is_err_and(|reason| reason.contains("cannot be read")));
+        std::fs::write(&file, "listen: nowhere").expect("it is written");
+        assert!(listening(&file).is_err_and(|reason| reason.contains("icscf.yaml")));
     }
-    addresses
 }

@@ -1,6 +1,9 @@
 //! `evertone trace`: what happened to a subscriber or in a call, as one ladder across all functions.
 
-use std::collections::BTreeSet;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::Path;
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,15 +37,34 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
             Err(reason) => silent.push(format!("{}: {reason}", kind.as_str())),
         }
     }
-    let is_of_call = |told: &Told| told.call_id == arguments.key.trim();
-    let is_call = records.iter().any(|(_, memory)| memory.messages.iter().any(is_of_call));
-    add_other_identities(context, &arguments.key, is_call, &mut records).await;
+    let key = arguments.key.trim();
+    let mut identities = BTreeSet::from([identity_core(key).to_owned()]);
+    // SIP names the private identity in credentials alone, which are not told: Diameter knows whose it is.
+    for public in public_identities(&records, key).into_iter().take(OTHERS_MAX) {
+        if !identities.insert(identity_core(&public).to_owned()) {
+            continue;
+        }
+        for (kind, memory) in &mut records {
+            add(memory, ask(context, *kind, &public).await.unwrap_or_else(|_| forgotten()));
+        }
+    }
+    let call_ids: BTreeSet<String> = messages(&records).map(|told| told.call_id.clone()).collect();
+    add_others(context, &others(&records, &identities), &mut records).await;
+    let mut addresses = Addresses::new();
+    for kind in FunctionKind::ALL {
+        match listening(&context.places.config_file(kind)) {
+            Ok(listening) => addresses.extend(listening.into_iter().map(|address| (address, kind))),
+            Err(reason) => silent.push(format!("{}: {reason}", kind.as_str())),
+        }
+    }
+    let mut found: Vec<Story> = stories(&records, &addresses);
+    found.retain(|story| is_asked_for(story, &call_ids, &identities));
+    print(&found, arguments);
+    for reason in silent {
+        eprintln!("incomplete: {reason}");
+    }
     if records.is_empty() {
         bail!("no function answers: `{} status` shows how the core is", context.command());
-    }
-    let mut found: Vec<Story> = stories(&records, &addresses(context));
-    if is_call {
-        found.retain(|story| story.call_id == arguments.key.trim());
     }
     if found.is_empty() {
         bail!(
@@ -50,6 +72,10 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
             arguments.key
         );
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print(found: &[Story], arguments: &Arguments) {
     let skip = found.len().saturating_sub(arguments.last);
     if skip > 0 {
         let (exchanges, them) = if skip == 1 { ("exchange is", "it") } else { ("exchanges are", "them") };
@@ -58,10 +84,6 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     for story in &found[skip..] {
         println!("{}", story.draw());
     }
-    for reason in silent {
-        eprintln!("incomplete: {reason}");
-    }
-    Ok(ExitCode::SUCCESS)
 }
 
 async fn ask(context: &Context, kind: FunctionKind, key: &str) -> Result<Memory, String> {
@@ -73,57 +95,171 @@ async fn ask(context: &Context, kind: FunctionKind, key: &str) -> Result<Memory,
     }
 }
 
-/// So many others are looked up.
+/// So many identities are asked for.
 const OTHERS_MAX: usize = 16;
 
-/// The HSS knows no calls: what it did for the sides of one is asked for by their identities. Of a call, the functions
-/// that ask the HSS are asked likewise: only who knows all that they worked on can tell for which of it they asked.
-async fn add_other_identities(
-    context: &Context,
-    key: &str,
-    is_call: bool,
-    records: &mut [(FunctionKind, Memory)],
-) {
-    let all = records.iter().flat_map(|(_, memory)| &memory.messages);
-    let mut others: BTreeSet<String> =
-        all.flat_map(|told| [&told.from, &told.to]).map(|text| identity_core(text).to_owned()).collect();
-    others.remove(identity_core(key));
-    others.remove("");
-    let is_asked = |kind| match kind {
-        FunctionKind::Hss => true,
-        FunctionKind::Icscf | FunctionKind::Scscf => is_call,
-        FunctionKind::Pcscf => false,
-    };
-    for (kind, memory) in records.iter_mut().filter(|(kind, _)| is_asked(*kind)) {
-        for other in others.iter().take(OTHERS_MAX) {
-            // Without it the ladder has gaps at the HSS, and they show.
-            let more = ask(context, *kind, other).await.unwrap_or_default();
+fn messages(records: &[(FunctionKind, Memory)]) -> impl Iterator<Item = &Told> {
+    records.iter().flat_map(|(_, memory)| &memory.messages)
+}
+
+/// Whose private identity this is.
+fn public_identities(records: &[(FunctionKind, Memory)], private: &str) -> BTreeSet<String> {
+    let told = messages(records).filter(|told| told.private_identity == private);
+    told.map(|told| told.public_identity.clone()).filter(|public| !public.is_empty()).collect()
+}
+
+/// The other sides of the calls, the latest first.
+fn others(records: &[(FunctionKind, Memory)], identities: &BTreeSet<String>) -> Vec<String> {
+    let mut latest: BTreeMap<&str, u64> = BTreeMap::new();
+    for told in messages(records) {
+        for identity in [&told.from, &told.to].map(|text| identity_core(text)) {
+            let time = latest.entry(identity).or_default();
+            *time = told.time_micros.max(*time);
+        }
+    }
+    latest.retain(|identity, _| !identity.is_empty() && !identities.contains(*identity));
+    let mut others: Vec<(&str, u64)> = latest.into_iter().collect();
+    others.sort_by_key(|(_, time)| Reverse(*time));
+    others.into_iter().map(|(identity, _)| identity.to_owned()).collect()
+}
+
+/// The HSS knows no calls: what it did for the other sides is asked for by their identities. So are the functions that ask
+/// the HSS: only who knows all that they worked on can tell for which of it they asked.
+async fn add_others(context: &Context, others: &[String], records: &mut [(FunctionKind, Memory)]) {
+    let (asked, left) = others.split_at(others.len().min(OTHERS_MAX));
+    for (kind, memory) in records.iter_mut().filter(|(kind, _)| *kind != FunctionKind::Pcscf) {
+        let mut answers = Vec::new();
+        for other in asked {
+            answers.push(ask(context, *kind, other).await.unwrap_or_else(|_| forgotten()));
+        }
+        answers.extend((!left.is_empty()).then(forgotten));
+        for mut answer in answers {
             // The CSCFs have told all of the call itself already.
-            if *kind == FunctionKind::Hss {
-                memory.since_micros = memory.since_micros.max(more.since_micros);
+            if *kind != FunctionKind::Hss {
+                answer.since_micros = 0;
             }
-            let fresh: Vec<Told> = more.messages.into_iter().filter(|told| is_new(told, memory)).collect();
-            memory.messages.extend(fresh);
+            add(memory, answer);
         }
     }
 }
 
-/// What the HSS began for others was not asked for.
-fn is_new(told: &Told, memory: &Memory) -> bool {
-    let is_begun_by_hss =
-        ["RTR", "RTA", "PPR", "PPA"].iter().any(|command| told.summary.starts_with(command));
-    !is_begun_by_hss && !memory.messages.contains(told)
+/// What is known of a function that was not asked, or did not answer.
+fn forgotten() -> Memory {
+    Memory { since_micros: u64::MAX, messages: Vec::new() }
 }
 
-/// Where the functions listen, from their own configuration.
-fn addresses(context: &Context) -> Addresses {
-    let mut addresses = Addresses::new();
-    for kind in FunctionKind::ALL {
-        let path = context.places.config_file(kind);
-        let text = std::fs::read_to_string(&path).unwrap_or_default();
-        if let Ok(config) = crds::yaml::typed::<Config>("configuration", &text) {
-            addresses.extend(config.listen.iter().map(|listen| (listen.address, kind)));
+fn add(memory: &mut Memory, more: Memory) {
+    memory.since_micros = memory.since_micros.max(more.since_micros);
+    let fresh: Vec<Told> = more.messages.into_iter().filter(|told| !memory.messages.contains(told)).collect();
+    memory.messages.extend(fresh);
+}
+
+/// The calls that the first answers told of, and what no call caused for these identities. What the others did besides is
+/// known only to be told apart.
+fn is_asked_for(story: &Story, call_ids: &BTreeSet<String>, identities: &BTreeSet<String>) -> bool {
+    let is_about = |told: &Told| {
+        [&told.public_identity, &told.private_identity]
+            .iter()
+            .any(|identity| identities.contains(identity_core(identity)))
+    };
+    match story.call_id.as_str() {
+        "" => story.arrows.iter().any(|arrow| is_about(&arrow.told)),
+        call_id => call_ids.contains(call_id),
+    }
+}
+
+/// Where a function listens, from its own configuration: without it, what it sends looks like a device's.
+fn listening(config: &Path) -> Result<Vec<SocketAddr>, String> {
+    let file = config.display().to_string();
+    let text = std::fs::read_to_string(config).map_err(|error| format!("{file} cannot be read: {error}"))?;
+    let config = crds::yaml::typed::<Config>(&file, &text).map_err(|mistake| mistake.to_string())?;
+    Ok(config.listen.iter().map(|listen| listen.address).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn told(time_micros: u64, from: &str, call_id: &str) -> Told {
+        Told {
+            time_micros,
+            direction: "received".into(),
+            protocol: "UDP".into(),
+            peer: "127.0.0.1:5080".into(),
+            summary: "INVITE sip:bob@a.b SIP/2.0".into(),
+            call_id: call_id.into(),
+            from: from.into(),
+            to: "<sip:bob@a.b>".into(),
+            ..Told::default()
         }
     }
-    addresses
+
+    fn cx(public: &str, private: &str) -> Told {
+        Told {
+            direction: "sent".into(),
+            protocol: "Diameter".into(),
+            peer: "scscf.a.b".into(),
+            summary: "RTR".into(),
+            public_identity: public.into(),
+            private_identity: private.into(),
+            ..Told::default()
+        }
+    }
+
+    fn memory(messages: Vec<Told>) -> Memory {
+        Memory { since_micros: 5, messages }
+    }
+
+    fn set(words: &[&str]) -> BTreeSet<String> {
+        words.iter().map(|word| (*word).to_owned()).collect()
+    }
+
+    #[test]
+    fn a_private_identity_leads_to_the_public_one() {
+        let answer =
+            memory(vec![cx("sip:bob@a.b", "4711@a.b"), cx("", "4711@a.b"), cx("sip:eve@a.b", "4712@a.b")]);
+        assert_eq!(public_identities(&[(FunctionKind::Hss, answer)], "4711@a.b"), set(&["sip:bob@a.b"]));
+    }
+
+    #[test]
+    fn the_latest_of_the_other_sides_are_asked_first() {
+        let messages = vec![
+            told(1, "<sip:eve@a.b>", "c1"),
+            told(2, "<sip:ann@a.b>", "c2"),
+            told(3, "<sip:eve@a.b>", "c3"),
+        ];
+        let records = [(FunctionKind::Scscf, memory(messages))];
+        assert_eq!(others(&records, &set(&["bob@a.b"])), ["eve@a.b", "ann@a.b"]);
+    }
+
+    #[test]
+    fn a_function_that_was_not_asked_for_all_has_lost_nothing() {
+        let mut known = memory(vec![told(1, "<sip:eve@a.b>", "c1")]);
+        add(&mut known, memory(vec![told(1, "<sip:eve@a.b>", "c1"), told(2, "<sip:ann@a.b>", "c2")]));
+        assert_eq!((known.since_micros, known.messages.len()), (5, 2));
+        add(&mut known, forgotten());
+        assert_eq!((known.since_micros, known.messages.len()), (u64::MAX, 2));
+    }
+
+    #[test]
+    fn other_calls_of_the_other_side_stay_out() {
+        let hss = memory(vec![cx("sip:bob@a.b", "4711@a.b"), cx("sip:eve@a.b", "4712@a.b")]);
+        let messages = vec![told(1, "<sip:alice@a.b>", "c1"), told(2, "<sip:eve@a.b>", "c2")];
+        let records = [(FunctionKind::Icscf, memory(messages)), (FunctionKind::Hss, hss)];
+        let cases = [(set(&["c1"]), set(&["c1"]), 1), (set(&["c1", "c2"]), set(&["bob@a.b"]), 3)];
+        for (call_ids, identities, count) in cases {
+            let mut found = stories(&records, &Addresses::new());
+            found.retain(|story| is_asked_for(story, &call_ids, &identities));
+            assert_eq!(found.len(), count, "{identities:?}");
+        }
+    }
+
+    #[test]
+    fn a_configuration_that_cannot_be_read_is_told() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("icscf.yaml");
+        assert!(listening(&file).is_err_and(|reason| reason.contains("cannot be read")));
+        std::fs::write(&file, "listen: nowhere").expect("it is written");
+        assert!(listening(&file).is_err_and(|reason| reason.contains("icscf.yaml")));
+    }
 }

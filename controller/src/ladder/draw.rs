@@ -7,6 +7,12 @@ use super::{Arrow, Party, Story, explain, outcome};
 
 /// From lane to lane: the shaft between holds `200 INVITE`.
 const LANE: usize = 14;
+/// So many devices have a lane of their own; the others share one.
+const DEVICES_MAX: usize = 8;
+const OTHERS: &str = "others";
+/// What a device wrote is cut after so many characters; a Call-ID may be longer, since it is what to ask for next.
+pub(super) const TEXT_MAX: usize = 80;
+const CALL_ID_MAX: usize = 200;
 /// A pause of this length is drawn as an empty line.
 const PAUSE_MICROS: u64 = 400_000;
 
@@ -22,7 +28,7 @@ pub(super) fn draw(story: &Story) -> String {
             text.push_str(&format!("{:>11}  {}\n", "...", String::from_iter(rails(lanes.len())).trim_end()));
         }
         before = arrow.micros;
-        let time = format!("{:.1} ms", (arrow.micros - first.micros) as f64 / 1000.0);
+        let time = outcome::milliseconds(story, arrow);
         text.push_str(&format!("{time:>11}  {}  {}\n", line(arrow, &lanes), explainer.explain(arrow)));
     }
     text.push_str(&format!("\n{}\n", outcome::sentence(story)));
@@ -36,17 +42,34 @@ fn title(story: &Story) -> String {
         let zoned = time.to_zoned(jiff::tz::TimeZone::system());
         zoned.strftime("%Y-%m-%d %H:%M:%S%.3f").to_string()
     });
+    let [from, to] = [&first.told.from, &first.told.to].map(|text| shown(address(text), TEXT_MAX));
     let what = match first.method() {
-        "REGISTER" => format!("registration of {}", address(&first.told.to)),
-        "INVITE" => format!("call from {} to {}", address(&first.told.from), address(&first.told.to)),
-        "MESSAGE" => format!("message from {} to {}", address(&first.told.from), address(&first.told.to)),
-        "SUBSCRIBE" => {
-            format!("subscription of {} to {}", address(&first.told.from), address(&first.told.to))
+        "REGISTER" if first.is_deregistration() => format!("de-registration of {to}"),
+        "REGISTER" => format!("registration of {to}"),
+        "INVITE" => format!("call from {from} to {to}"),
+        "MESSAGE" => format!("message from {from} to {to}"),
+        "SUBSCRIBE" => format!("subscription of {from} to {to}"),
+        command if first.is_diameter() => {
+            let (public, private) = (&first.told.public_identity, &first.told.private_identity);
+            format!("{command} about {}", shown(if public.is_empty() { private } else { public }, TEXT_MAX))
         }
-        other => format!("{other} from {} to {}", address(&first.told.from), address(&first.told.to)),
+        other => format!("{} from {from} to {to}", shown(other, TEXT_MAX)),
     };
-    let call = if story.call_id.is_empty() { String::new() } else { format!(", Call-ID {}", story.call_id) };
+    let call = match story.call_id.as_str() {
+        "" => String::new(),
+        call_id => format!(", Call-ID {}", shown(call_id, CALL_ID_MAX)),
+    };
     format!("{} {what}{call}\n", time.unwrap_or_default())
+}
+
+/// Foreign text for a terminal: without the characters that would move its cursor, and not too long.
+pub(super) fn shown(text: &str, max: usize) -> String {
+    let mut characters = text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c });
+    let mut shown: String = characters.by_ref().take(max).collect();
+    if characters.next().is_some() {
+        shown.push('…');
+    }
+    shown
 }
 
 /// The URI of a From or To, without display name and parameters.
@@ -63,6 +86,10 @@ fn lanes(story: &Story) -> Vec<Party> {
         if matches!(party, Party::Device(_)) && !lanes.contains(party) {
             lanes.push(party.clone());
         }
+    }
+    if lanes.len() > DEVICES_MAX {
+        lanes.truncate(DEVICES_MAX);
+        lanes.push(Party::Device(OTHERS.into()));
     }
     let appears = |kind: &FunctionKind| {
         let party = Party::Function(*kind);
@@ -81,6 +108,7 @@ fn heads(lanes: &[Party]) -> String {
         .iter()
         .map(|lane| match lane {
             Party::Device(_) if count == 1 => "device".to_owned(),
+            Party::Device(name) if name == OTHERS => name.clone(),
             Party::Device(_) => {
                 devices += 1;
                 format!("device {devices}")
@@ -94,8 +122,10 @@ fn heads(lanes: &[Party]) -> String {
         .iter()
         .zip(&names)
         .filter_map(|(lane, name)| match lane {
-            Party::Device(address) => Some(format!("{name} is {address}")),
-            Party::Function(_) => None,
+            Party::Device(address) if address != OTHERS => {
+                Some(format!("{name} is {}", shown(address, TEXT_MAX)))
+            }
+            _ => None,
         })
         .collect();
     if !addresses.is_empty() {
@@ -121,7 +151,7 @@ fn rails(lanes: usize) -> Vec<char> {
 }
 
 fn line(arrow: &Arrow, lanes: &[Party]) -> String {
-    let position = |party: &Party| lanes.iter().position(|lane| lane == party).unwrap_or(0) * LANE;
+    let position = |party: &Party| lanes.iter().position(|lane| lane == party).unwrap_or(DEVICES_MAX) * LANE;
     let (from, to) = (position(&arrow.from), position(&arrow.to));
     let (left, right) = (from.min(to), from.max(to));
     let mut line = rails(lanes.len());
@@ -158,9 +188,9 @@ fn label(arrow: &Arrow, room: usize) -> String {
         return code.map_or(command.to_owned(), |code| format!("{command} {code}"));
     }
     match arrow.status() {
-        None => arrow.method().to_owned(),
+        None => shown(arrow.method(), room),
         Some(status) => {
-            let long = format!("{status} {}", arrow.method());
+            let long = format!("{status} {}", shown(arrow.method(), room));
             if long.chars().count() <= room { long } else { status.to_string() }
         }
     }

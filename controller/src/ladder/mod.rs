@@ -44,7 +44,7 @@ pub struct Told {
     pub to: String,
     /// SIP: the topmost branch.
     pub branch: String,
-    /// SIP: Route, Path, Contact and their kin.
+    /// SIP: Route, Path, Contact and their kin; Expires.
     pub routing: Vec<String>,
     /// SIP: Warning and Reason.
     pub reasons: Vec<String>,
@@ -122,6 +122,56 @@ impl Arrow {
         word.unwrap_or_default()
     }
 
+    /// SIP: is it a REGISTER that takes its contacts away (RFC 3261 §10.2.2)?
+    pub fn is_deregistration(&self) -> bool {
+        let headers = || {
+            let parts = self.told.routing.iter().filter_map(|line| line.split_once(':'));
+            parts.map(|(name, value)| (name.trim().to_ascii_lowercase(), value.trim()))
+        };
+        let is_over = headers().any(|(name, value)| name == "expires" && value == "0");
+        let is_away = |value: &str| {
+            let contact = sip::NameAddress::parse(value);
+            contact
+                .and_then(|contact| contact.parameters.value("expires"))
+                .map_or(is_over, |value| value == "0")
+        };
+        let mut contacts = headers()
+            .filter(|(name, _)| name == "contact" || name == "m")
+            .map(|(_, value)| is_away(value))
+            .peekable();
+        self.method() == "REGISTER" && contacts.peek().is_some() && contacts.all(|is_away| is_away)
+    }
+
+    /// Is it a request? Of Diameter, commands are called so: UAR, UAA.
+    pub fn is_request(&self) -> bool {
+        if self.is_diameter() { self.method().ends_with('R') } else { self.status().is_none() }
+    }
+
+    /// Diameter: what it is about, or the result.
+    fn about(&self) -> &str {
+        self.told.summary.split_whitespace().nth(1).unwrap_or_default()
+    }
+
+    /// Diameter: did no device cause it? The HSS begins it, or the S-CSCF when a time is over or a connection is gone.
+    fn has_no_call(&self) -> bool {
+        match self.method() {
+            "RTR" | "RTA" | "PPR" | "PPA" => true,
+            "SAR" => matches!(
+                self.about(),
+                "AUTHENTICATION_TIMEOUT" | "TIMEOUT_DEREGISTRATION" | "USER_DEREGISTRATION"
+            ),
+            _ => false,
+        }
+    }
+
+    /// Diameter: are these a request and its answer?
+    fn is_exchanged_with(&self, other: &Arrow) -> bool {
+        self.is_diameter()
+            && other.is_diameter()
+            && exchange(&self.told) == exchange(&other.told)
+            && self.micros.abs_diff(other.micros) <= IDENTIFIER_KEPT_MICROS
+    }
+
     /// Is it known that it did not arrive?
     pub fn is_lost(&self) -> bool {
         self.arrival == Arrival::Lost
@@ -141,14 +191,26 @@ fn key(told: &Told) -> Key {
         "Diameter" => {
             (told.summary, told.private_identity, told.public_identity, String::new(), told.end_to_end)
         }
-        _ => (told.summary, told.call_id, told.cseq, told.branch, None),
+        // The devices of a forked call answer with the same branch, each with a To tag of its own.
+        _ => (
+            told.summary,
+            told.call_id,
+            told.cseq,
+            format!("{} {}", told.branch, tag(&told.to).unwrap_or_default()),
+            None,
+        ),
     }
+}
+
+/// The tag of a From or To: the same for all that one side of a call sends.
+fn tag(address: &str) -> Option<&str> {
+    sip::NameAddress::parse(address)?.tag()
 }
 
 /// The same for a Diameter request and its answer.
 fn exchange(told: &Told) -> Key {
     let mut told = told.clone();
-    told.summary.truncate(2);
+    told.summary = told.summary.chars().take(2).collect();
     key(&told)
 }
 
@@ -158,7 +220,7 @@ const IDENTIFIER_KEPT_MICROS: u64 = 240_000_000;
 /// One call, registration or other exchange.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Story {
-    /// Its Call-ID; empty for Diameter alone.
+    /// Its Call-ID; empty for a Diameter exchange that no device caused.
     pub call_id: String,
     /// What happened, in order.
     pub arrows: Vec<Arrow>,
@@ -198,14 +260,20 @@ fn arrows(records: &[(FunctionKind, Memory)], addresses: &Addresses) -> Vec<Arro
         let found = waiting.and_then(|waiting| {
             // By its address, so that a function that sent to itself is found; a TCP connection may have any port.
             let peer = party(told, addresses);
-            let position = waiting.iter().position(|(sender, sent)| {
+            let is_it = |(sender, sent): &(FunctionKind, &Told)| {
                 let is_sender = match peer {
                     Party::Function(known) => *sender == known,
                     Party::Device(_) => sender != kind,
                 };
                 let apart = sent.time_micros.abs_diff(told.time_micros);
                 is_sender && (told.protocol != "Diameter" || apart <= IDENTIFIER_KEPT_MICROS)
-            })?;
+            };
+            // Of several copies the one sent last before: an earlier one was lost. The clocks of two recorders may
+            // disagree by a little.
+            let position = waiting
+                .iter()
+                .rposition(|copy| is_it(copy) && copy.1.time_micros <= told.time_micros)
+                .or_else(|| waiting.iter().position(is_it))?;
             waiting.remove(position)
         });
         let (from, message) = match found {
@@ -276,19 +344,18 @@ fn group(arrows: Vec<Arrow>) -> Vec<Story> {
     let mut stories: Vec<Story> = Vec::new();
     let mut causes = Causes::default();
     for arrow in arrows {
-        let call_id = match arrow.is_diameter() {
-            false => arrow.told.call_id.clone(),
-            true => match causes.call_of(&arrow) {
-                Some(call_id) => call_id,
-                // What the HSS begins has no call; anything else belongs to an exchange that was not asked for.
-                None if matches!(arrow.method(), "RTR" | "RTA" | "PPR" | "PPA") => String::new(),
-                None => continue,
-            },
-        };
+        let call_id =
+            if arrow.is_diameter() { causes.call_of(&arrow) } else { Some(arrow.told.call_id.clone()) };
         causes.note(&arrow);
-        match stories.iter_mut().find(|story| story.call_id == call_id) {
+        let is_its = |story: &&mut Story| match &call_id {
+            Some(call_id) => story.call_id == *call_id && !story.arrows[0].is_diameter(),
+            None => arrow.is_exchanged_with(&story.arrows[0]),
+        };
+        match stories.iter_mut().rev().find(is_its) {
             Some(story) => story.arrows.push(arrow),
-            None => stories.push(Story { call_id, arrows: vec![arrow] }),
+            // It belongs to a call that was not asked for.
+            None if call_id.is_none() && !arrow.has_no_call() => {}
+            None => stories.push(Story { call_id: call_id.unwrap_or_default(), arrows: vec![arrow] }),
         }
     }
     stories
@@ -348,7 +415,7 @@ impl Causes {
     }
 
     fn call_of(&mut self, arrow: &Arrow) -> Option<String> {
-        let is_request = arrow.method().ends_with('R');
+        let is_request = arrow.is_request();
         let exchange = exchange(&arrow.told);
         if let (false, Some(call_id)) = (is_request, self.exchanges.get(&exchange)) {
             return call_id.clone();
@@ -366,27 +433,28 @@ impl Causes {
 impl Cause {
     fn has_caused(&self, diameter: &Arrow) -> bool {
         let told = &diameter.told;
-        let about = told.summary.split_whitespace().nth(1).unwrap_or_default();
+        let about = diameter.about();
         let is_cause = match diameter.method() {
             "UAR" | "UAA" | "MAR" | "MAA" => self.is_registration,
             "LIR" | "LIA" => !self.is_registration,
             "SAR" => match about {
                 "UNREGISTERED_USER" => !self.is_registration,
                 "NO_ASSIGNMENT" => true,
+                "AUTHENTICATION_TIMEOUT" | "TIMEOUT_DEREGISTRATION" => false,
                 _ => self.is_registration,
             },
             "SAA" => true,
             _ => false,
         };
         // The S-CSCF tells the HSS of a registration that came to nothing after it has answered the device.
-        let is_told_late = about.starts_with("AUTHENTICATION_") || about.contains("DEREGISTRATION");
+        let is_told_late = about == "AUTHENTICATION_FAILURE";
         let end = match self.finished_micros {
             Some(finished) if !is_told_late => finished,
-            _ => self.micros + DIAMETER_AFTER_MICROS,
+            _ => self.micros.saturating_add(DIAMETER_AFTER_MICROS),
         };
         let is_named = [&told.public_identity, &told.private_identity].iter().any(|identity| {
             let core = identity_core(identity);
-            !core.is_empty() && self.names.contains(core)
+            !core.is_empty() && is_named(&self.names, core)
         });
         is_cause && is_named && (self.micros..=end).contains(&diameter.micros)
     }
@@ -420,6 +488,13 @@ impl Story {
         }
         stories
     }
+}
+
+/// Does the text hold this identity, and not as the end of another (`bob@a.b` in `jimbob@a.b`)? A number may have a host.
+fn is_named(text: &str, identity: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || "-._+".contains(c);
+    text.match_indices(identity)
+        .any(|(at, _)| !text[..at].ends_with(is_part) && !text[at + identity.len()..].starts_with(is_part))
 }
 
 /// `user@host` or the number of a URI or an address with one, without scheme and parameters.

@@ -97,7 +97,7 @@ pub struct Told {
     /// SIP: the branch of the topmost Via.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub branch: String,
-    /// SIP: where the message is to go and came by: Route, Record-Route, Path, Service-Route, Contact.
+    /// SIP: where the message is to go and came by: Route, Record-Route, Path, Service-Route, Contact; and its Expires.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub routing: Vec<String>,
     /// SIP: Warning and Reason, which explain a failure.
@@ -187,20 +187,27 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// The messages of a Call-ID or an identity, oldest first; the newest when there are too many. An empty key: all.
+    /// The messages of a Call-ID, or of the calls and registrations that name an identity, oldest first; the newest when
+    /// there are too many. An empty key: all.
     pub fn search(&self, key: &str) -> Answer {
         let key = identity_core(key.trim());
-        let mut identities = BTreeSet::new();
-        let mut found: Vec<(usize, Told)> = Vec::new();
+        let (mut found, mut call_ids): (Vec<(usize, Told)>, _) = (Vec::new(), BTreeSet::new());
         for (index, record) in self.records.iter().enumerate() {
             if let What::Sip { bytes, .. } = &record.what {
-                let told = record.tell();
-                if key.is_empty() || told.call_id == key || names(bytes, key) {
-                    identities.extend([&told.from, &told.to].map(|text| address_core(text).to_owned()));
-                    found.push((index, told));
+                let message = record.tell();
+                if key.is_empty() || message.call_id == key || names(bytes, key) {
+                    call_ids.insert(message.call_id.clone());
                 }
+                found.push((index, message));
             }
         }
+        // Whole calls: an identity may stand in some of their messages only.
+        found.retain(|(_, message)| call_ids.contains(&message.call_id));
+        let mut identities: BTreeSet<String> = found
+            .iter()
+            .flat_map(|(_, message)| [&message.from, &message.to])
+            .map(|text| address_core(text).to_owned())
+            .collect();
         identities.insert(key.to_owned());
         identities.remove("");
         // The Diameter messages of a Call-ID are those about its identities between its first and its last message.
@@ -304,7 +311,7 @@ impl Told {
                 "from" | "f" => self.from = value.to_owned(),
                 "to" | "t" => self.to = value.to_owned(),
                 "via" | "v" if self.branch.is_empty() => self.branch = branch_of(value).to_owned(),
-                "route" | "record-route" | "path" | "service-route" | "contact" | "m" => {
+                "route" | "record-route" | "path" | "service-route" | "contact" | "m" | "expires" => {
                     self.routing.push(line.clone())
                 }
                 "warning" | "reason" => self.reasons.push(line.clone()),
@@ -438,6 +445,25 @@ mod tests {
         assert_eq!(told[0].branch, "z9hG4bKa");
         assert_eq!(recorder.snapshot().search("sip:11@ims.example").messages.len(), 3);
         assert_eq!(recorder.snapshot().search("1@ims.example").messages.len(), 0);
+    }
+
+    #[test]
+    fn an_identity_finds_whole_calls_though_some_of_their_messages_do_not_name_it() {
+        let mut recorder = Recorder::default();
+        received(&mut recorder, 1, REGISTER);
+        let ok = REGISTER.replace("REGISTER sip:ims.example SIP/2.0", "SIP/2.0 200 OK");
+        received(&mut recorder, 2, &ok.replace("Contact:", "P-Associated-URI: <tel:+4911>\r\nContact:"));
+        received(&mut recorder, 3, &REGISTER.replace("Call-ID: one", "Call-ID: two"));
+        let told = recorder.snapshot().search("tel:+4911").messages;
+        assert_eq!(told.iter().map(|told| told.time_micros).collect::<Vec<_>>(), [1, 2]);
+    }
+
+    #[test]
+    fn contacts_are_told_with_how_long_they_last() {
+        let mut recorder = Recorder::default();
+        let leaving = REGISTER.replace("Contact: <sip:11@10.0.0.1>", "Contact: *\r\nExpires: 0");
+        received(&mut recorder, 1, &leaving);
+        assert_eq!(recorder.snapshot().search("one").messages[0].routing, ["Contact: *", "Expires: 0"]);
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use bytes::Bytes;
 use clock::{Duration, Instant};
 use libfuzzer_sys::fuzz_target;
+use pair::Record;
 use resilience::link::{Frame, Limits, Link};
 use resilience::permission::Incarnation;
 use resilience::seal::{PrivateKey, Seal};
@@ -23,6 +24,9 @@ fuzz_target!(|data: &[u8]| {
         now += Duration::from_micros(300);
         if let Ok(frame) = Frame::decode(Bytes::copy_from_slice(datagram)) {
             assert_eq!(Frame::decode(frame.encode()), Ok(frame));
+        }
+        if let Ok(record) = Record::decode(Bytes::copy_from_slice(datagram)) {
+            assert_eq!(Record::decode(record.encode()), Ok(record));
         }
         // At the bound of what waits it says so.
         let _ = link.push(vec![0; length].into());

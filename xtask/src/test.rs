@@ -9,6 +9,8 @@ use crate::steps::Steps;
 /// Seeds of mixed traffic, and as many again in which functions die.
 const SEEDS: u64 = 10_000;
 const SEEDS_WITH_KILLS: u64 = 2_000;
+/// Seeds in which P-, I- and S-CSCF are pairs; each holds some ten failures and takes a second.
+const SEEDS_WITH_PAIRS: u64 = 150;
 
 /// Runs all.
 pub fn run(root: &Path) -> Result<()> {
@@ -49,5 +51,9 @@ fn simulation_steps(steps: &mut Steps<'_>) {
     steps.run(
         "simulated traffic with functions that die",
         &format!("cargo run --quiet -p sim -- --seeds 0..{SEEDS_WITH_KILLS} --kills"),
+    );
+    steps.run(
+        "simulated traffic through pairs that fail",
+        &format!("cargo run --quiet -p sim -- --seeds 0..{SEEDS_WITH_PAIRS} --pairs"),
     );
 }

@@ -186,14 +186,15 @@ pub struct Machine {
     membership: Membership,
     lives: u64,
     seed: u64,
-    is_paired: bool,
+    /// What holds between it and the other one of its pair; `None`: it is alone.
+    rules: Option<Rules>,
     /// What reaches it while it is frozen; `None`: it is not.
     frozen: Option<Vec<Input>>,
 }
 
 impl Machine {
     /// A function that was never started.
-    pub fn new(place: Place, seed: u64, is_paired: bool) -> Machine {
+    pub fn new(place: Place, seed: u64, rules: Option<Rules>) -> Machine {
         Machine {
             place,
             running: None,
@@ -201,7 +202,7 @@ impl Machine {
             membership: Membership(0),
             lives: 0,
             seed,
-            is_paired,
+            rules,
             frozen: None,
         }
     }
@@ -236,7 +237,7 @@ impl Machine {
         seed[8..16].copy_from_slice(&self.lives.to_le_bytes());
         seed[16] = self.place.kind as u8;
         seed[17] = u8::from(self.place.instance == InstanceId::Two);
-        let config = config(self.place, self.is_paired);
+        let config = config(self.place, self.rules.is_some());
         let wall = WallOrigin(WALL);
         let topology = Topology::new(config.hosts.clone());
         let setup = Setup { config: config.clone(), topology, wall, seed };
@@ -263,16 +264,14 @@ impl Machine {
     }
 
     fn shell<F: Function>(&self, now: Instant, node: Node<F>) -> Shell<F> {
-        if !self.is_paired {
-            return Shell::Alone(Box::new(node));
-        }
+        let Some(rules) = self.rules else { return Shell::Alone(Box::new(node)) };
         let start = pair::Start {
             permission: Start {
                 pair: pair_id(self.place.kind),
                 member: self.member(),
                 membership: self.membership,
                 timing: timing(),
-                rules: Rules::all(),
+                rules,
             },
             limits: Limits::default(),
             round_trip: Duration::from_micros(200),

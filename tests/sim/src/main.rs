@@ -1,4 +1,4 @@
-//! Runs seeds: `sim [--seeds FROM..TO] [--kills | --pairs] [--adversary] [--streams] [--ipv6] [--sabotage NAME]`. A failing seed prints its trace and how to run it again.
+//! Runs seeds: `sim [--seeds FROM..TO] [--kills | --pairs] [--adversary] [--streams] [--ipv6] [--sabotage NAME] [--without RULE]`. A failing seed prints its trace and how to run it again.
 
 use std::ops::Range;
 use std::process::ExitCode;
@@ -7,6 +7,7 @@ use std::sync::atomic::AtomicU64;
 use std::sync::atomic::Ordering::Relaxed;
 use std::time::Instant;
 
+use resilience::permission::Rule;
 use sim::sabotage::Sabotage;
 use sim::{Outcome, Scenario};
 
@@ -14,6 +15,8 @@ struct Arguments {
     seeds: Range<u64>,
     with_kills: bool,
     with_pairs: bool,
+    /// A rule of permission that is switched off, to see whether it is missed.
+    without: Option<Rule>,
     /// In all seeds; else as each seed draws it.
     with_adversary: bool,
     with_streams: bool,
@@ -25,6 +28,9 @@ impl Arguments {
     fn scenario(&self, seed: u64) -> Scenario {
         let mut scenario = Scenario::drawn(seed, self.with_kills, self.sabotage);
         scenario.with_pairs = self.with_pairs;
+        if let Some(rule) = self.without {
+            scenario.rules = scenario.rules.without(rule);
+        }
         scenario.with_adversary |= self.with_adversary;
         scenario.with_streams |= self.with_streams;
         scenario.with_ipv6 |= self.with_ipv6;
@@ -40,7 +46,9 @@ impl Arguments {
             (self.with_streams, " --streams"),
             (self.with_ipv6, " --ipv6"),
         ];
-        flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect()
+        let flags: String = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect();
+        let without = self.without.map(|rule| format!(" --without {}", rule.name()));
+        flags + &without.unwrap_or_default()
     }
 }
 
@@ -49,6 +57,7 @@ fn arguments() -> Result<Arguments, String> {
         seeds: 0..10_000,
         with_kills: false,
         with_pairs: false,
+        without: None,
         with_adversary: false,
         with_streams: false,
         with_ipv6: false,
@@ -69,6 +78,12 @@ fn arguments() -> Result<Arguments, String> {
                 let number = |text: &str| text.parse().map_err(|_| format!("--seeds: {text:?} is no number"));
                 arguments.seeds = number(from)?..number(to)?;
             }
+            "--without" => {
+                let name = words.next().ok_or("--without needs the name of a rule")?;
+                let found = Rule::ALL.iter().copied().find(|rule| rule.name() == name);
+                let all = || Rule::ALL.iter().map(|rule| rule.name()).collect::<Vec<_>>().join(", ");
+                arguments.without = Some(found.ok_or_else(|| format!("--without {name}: one of {}", all()))?);
+            }
             "--sabotage" => {
                 let name = words.next().ok_or("--sabotage needs a name")?;
                 let all = Sabotage::ALL;
@@ -77,7 +92,7 @@ fn arguments() -> Result<Arguments, String> {
             }
             _ => {
                 return Err(format!(
-                    "{word}: unknown; use --seeds FROM..TO, --kills, --pairs, --adversary, --streams, --ipv6, --sabotage NAME"
+                    "{word}: unknown; use --seeds FROM..TO, --kills, --pairs, --adversary, --streams, --ipv6, --sabotage NAME, --without RULE"
                 ));
             }
         }

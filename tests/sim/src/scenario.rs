@@ -6,6 +6,7 @@ use clock::{Duration, Instant};
 use node::config::FunctionKind;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
+use resilience::permission::Rules;
 use sip::Method;
 use sip::aka::{Key, Opc, Secrets};
 use sip::transaction::Timers;
@@ -38,6 +39,8 @@ pub struct Scenario {
     pub with_kills: bool,
     /// P-, I- and S-CSCF are pairs, and whoever serves dies or stands still now and then: nobody is to notice.
     pub with_pairs: bool,
+    /// What holds between the instances of a pair.
+    pub rules: Rules,
     /// Somebody sends garbage from anywhere.
     pub with_adversary: bool,
     /// Half of the devices speak TCP, over connections that break.
@@ -96,6 +99,7 @@ impl Scenario {
             seed,
             with_kills,
             with_pairs: false,
+            rules: Rules::all(),
             with_adversary: is_drawn(),
             with_streams: is_drawn(),
             with_ipv6: is_drawn(),
@@ -146,7 +150,7 @@ impl Run {
             duplication: if is_bad_network { random.random_range(0.0..0.05) } else { 0.0 },
         };
         let paired = if scenario.with_pairs { &PAIRED[..] } else { &[] };
-        let mut world = World::new(scenario.seed, access, scenario.sabotage, paired);
+        let mut world = World::new(scenario.seed, access, scenario.sabotage, paired, scenario.rules);
         world.checkers.has_adversary = scenario.with_adversary;
         let count = random.random_range(3..8);
         let mut records = Vec::new();
@@ -272,9 +276,11 @@ impl Run {
             // A TCP connection ends with the process that holds it, and its device notices.
             return;
         }
-        let fault = match self.random.random_range(0..3) {
+        let fault = match self.random.random_range(0..4) {
             0 => Fault::Killed { is_noticed: true },
             1 => Fault::Killed { is_noticed: false },
+            // Shorter than the time after which it would have the other one taken out of the set.
+            2 => Fault::CutOffAndKilled(Duration::from_millis(self.random.random_range(5..45))),
             _ => Fault::Frozen(Duration::from_millis(self.random.random_range(10..3000))),
         };
         // Most stages of a procedure lie in its first moments.

@@ -58,6 +58,9 @@ pub enum Fault {
     },
     /// It stands still for so long.
     Frozen(Duration),
+    /// What it tells the other instance is lost for so long, and then its process ends: what that one does not know must
+    /// not have been seen by anybody else.
+    CutOffAndKilled(Duration),
 }
 
 /// A Diameter connection between two machines: each end has its own name for it.
@@ -103,6 +106,8 @@ pub struct World {
     unread: BTreeMap<FunctionKind, VecDeque<wire::Input>>,
     /// How datagrams between the instances of a pair, and between them and the witness, are treated.
     mirror: Link,
+    /// Whose words to the other instance are lost, and until when.
+    cut_off: BTreeMap<Place, Instant>,
     /// Instances of pairs that failed while they served.
     pub failures: u64,
     /// Instances that began to serve after another one.
@@ -128,16 +133,23 @@ pub struct World {
 
 impl World {
     /// A core that has been started and has its Diameter connections.
-    pub fn new(seed: u64, access: Link, sabotage: Option<Sabotage>, paired: &[FunctionKind]) -> World {
+    pub fn new(
+        seed: u64,
+        access: Link,
+        sabotage: Option<Sabotage>,
+        paired: &[FunctionKind],
+        rules: Rules,
+    ) -> World {
         let is_paired = |kind| paired.contains(&kind);
         let second = paired.iter().map(|kind| Place::first(*kind).other());
         let places: Vec<Place> = FunctionKind::ALL.into_iter().map(Place::first).chain(second).collect();
-        let machine = |place: Place| (place, Machine::new(place, seed, is_paired(place.kind)));
+        let machine =
+            |place: Place| (place, Machine::new(place, seed, is_paired(place.kind).then_some(rules)));
         let witness = |kind| {
             let record = Record::blank(Membership(0), LEASE);
             let lossy_start = permission::LossyStart::FirstOnly;
             let pair = pair_id(kind);
-            (kind, Witness::start(Instant::ZERO, pair, timing(), Rules::all(), lossy_start, record))
+            (kind, Witness::start(Instant::ZERO, pair, timing(), rules, lossy_start, record))
         };
         let mut world = World {
             now: Instant::ZERO,
@@ -154,6 +166,7 @@ impl World {
                 .collect(),
             unread: BTreeMap::new(),
             mirror: Link::MIRROR,
+            cut_off: BTreeMap::new(),
             failures: 0,
             takeovers: 0,
             by_address: BTreeMap::new(),
@@ -410,6 +423,16 @@ impl World {
                 match fault {
                     Fault::Killed { is_noticed } => self.kill_place(place, is_noticed),
                     Fault::Frozen(time) => self.freeze(place, time),
+                    Fault::CutOffAndKilled(time) => {
+                        self.failures -= 1;
+                        self.trace.note(
+                            self.now,
+                            place.name(),
+                            format!("CUT OFF for {} ms", time.as_millis()),
+                        );
+                        self.cut_off.insert(place, self.now + time);
+                        self.at(time, Happening::Fail(kind, Fault::Killed { is_noticed: false }));
+                    }
                 }
             }
             Happening::Thaw(place) => {
@@ -488,6 +511,7 @@ impl World {
         for output in outputs {
             match output {
                 Output::Node(output) => self.carry_out_of_node(place, output),
+                Output::ToOther(_) if self.cut_off.get(&place).is_some_and(|until| self.now < *until) => {}
                 Output::ToOther(bytes) => {
                     for delay in self.mirror.arrivals(&mut self.network_random) {
                         let input = Input::FromOther(bytes.clone());

@@ -1,5 +1,6 @@
 //! A few seeds of each kind, and the proof that the checkers find a broken rule. `make test` runs thousands by the binary.
 
+use resilience::permission::{Rule, Rules};
 use sim::Scenario;
 use sim::sabotage::Sabotage;
 
@@ -42,6 +43,30 @@ fn seeds_that_once_found_something_stay_green() {
     let scenario = |seed| Scenario::drawn(seed, false, None);
     check(Scenario { with_adversary: true, ..scenario(321) });
     check(Scenario { with_ipv6: true, ..scenario(554) });
+}
+
+fn with_pairs(seed: u64, rules: Rules) -> Scenario {
+    Scenario { with_pairs: true, rules, ..Scenario::drawn(seed, false, None) }
+}
+
+/// P-, I- and S-CSCF die, stand still or are cut off from their copy in the middle of what they do.
+#[test]
+fn nobody_notices_when_whoever_serves_fails() {
+    let mut failures = (0, 0);
+    for seed in 0..12 {
+        let outcome = with_pairs(seed, Rules::all()).run();
+        assert_eq!(outcome.violations, Vec::<String>::new(), "{}\nseed {seed}", outcome.trace);
+        failures = (failures.0 + outcome.failures.0, failures.1 + outcome.failures.1);
+    }
+    assert!(failures.0 > 50 && failures.1 > 50, "too few failures to prove anything: {failures:?}");
+}
+
+/// The proof that the seeds above can fail: with S2-E5 switched off a message is seen that the copy knows nothing of.
+#[test]
+fn without_output_commit_a_message_arrives_twice() {
+    let outcome = with_pairs(35, Rules::all().without(Rule::Commit)).run();
+    assert!(outcome.violations.iter().any(|it| it.contains("twice")), "{:?}", outcome.violations);
+    check(with_pairs(35, Rules::all()));
 }
 
 fn check(scenario: Scenario) {

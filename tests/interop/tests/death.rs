@@ -90,15 +90,17 @@ fn check_deaths(transport: &'static str) -> Result<()> {
     let sipp = |scenario: &str, index| Sipp::new(scenario, core.entry(), local(index)).over(transport);
     sipp("register_digest", 0).with(to_sipp(&callers, &[])).run_all()?;
     sipp("register_aka", 1).with(to_sipp(&callees, &[])).run_all()?;
-    // Load: calls and registrations that go on all the time. Those that a death interrupts may fail.
+    // Load: calls and registrations that go on all the time. Those that a death interrupts may fail. It ends by itself when this
+    // test is killed.
+    let load = |scenario: &str, local| Sipp::new(scenario, core.entry(), local).option(&["-timeout", "300s"]);
     let others = SocketAddr::from((core.device(2), 5060));
     Sipp::new("register_digest", core.entry(), others).with(to_sipp(&busy[..20], &[])).run_all()?;
     let answering = SocketAddr::from((core.device(3), 5060));
     Sipp::new("register_digest", core.entry(), answering).with(to_sipp(&busy[20..], &[])).run_all()?;
-    let _answering = Sipp::new("call_uas", core.entry(), answering).at(100_000, 20.0).start()?;
-    let calling = Sipp::new("call_uac", core.entry(), others).with(to_sipp(&busy[..20], &busy[20..]));
+    let _answering = load("call_uas", answering).at(100_000, 20.0).start()?;
+    let calling = load("call_uac", others).with(to_sipp(&busy[..20], &busy[20..]));
     let mut calling = calling.at(100_000, 20.0).start()?;
-    let registering = Sipp::new("register_digest", core.entry(), SocketAddr::from((core.device(4), 5060)));
+    let registering = load("register_digest", local(4));
     let mut registering = registering.with(to_sipp(&busy, &[])).at(100_000, 20.0).start()?;
     let probe = Datagrams::open(SocketAddr::from((core.device(5), 5060)), core.entry())?;
 

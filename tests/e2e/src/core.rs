@@ -73,8 +73,11 @@ impl Core {
     /// A core at 127.2.`number`.11 to 14; nothing runs yet. Waits for the other tests to end.
     pub fn new(number: u8) -> Core {
         let turn = Turn::take();
-        let directory = tempfile::Builder::new().prefix("core-").tempdir_in(binaries::scratch());
-        let directory = directory.expect("a directory can be made");
+        processes::end_orphans();
+        let directory = tempfile::Builder::new()
+            .prefix(&processes::directory_prefix())
+            .tempdir_in(binaries::scratch())
+            .expect("a directory can be made");
         binaries::link_into(&directory.path().join("bin"));
         let address = |last: u8| format!("    addresses: [\"127.2.{number}.{last}\"]\n");
         let spec = format!(

@@ -172,7 +172,7 @@ impl Core {
     /// Runs `evertone` with something to read.
     #[track_caller]
     pub fn run_with(&self, arguments: &[&str], input: &str) -> Finished {
-        const PATIENCE: Duration = Duration::from_secs(120);
+        const PATIENCE: Duration = Duration::from_secs(600);
         let begun = Instant::now();
         let input = {
             let mut file = tempfile::tempfile_in(self.directory()).expect("a file can be made");

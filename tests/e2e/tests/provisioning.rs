@@ -5,7 +5,7 @@ use std::time::Duration;
 use e2e::{Core, Kind, Phones, csv, subscribers};
 use rustix::process::Signal;
 
-const PATIENCE: Duration = Duration::from_secs(30);
+const PATIENCE: Duration = Duration::from_secs(120);
 
 #[test]
 fn a_hundred_thousand_subscribers_are_imported_listed_shown_and_removed() {

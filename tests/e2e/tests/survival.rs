@@ -207,7 +207,7 @@ fn a_function_that_hangs_is_found_and_replaced_and_waking_it_does_no_harm() {
         signal(old, Signal::STOP);
         assert!(wait_until(PATIENCE, || core.successor(name, old).is_some()), "{name} is replaced");
         println!("{name}: replaced {:.1} s after SIGSTOP", stopped.elapsed().as_secs_f64());
-        assert!(stopped.elapsed() < Duration::from_secs(10), "it took too long");
+        assert!(stopped.elapsed() < Duration::from_secs(20), "it took too long");
         signal(old, Signal::CONT);
         assert!(wait_until(PATIENCE, || !is_running(old)), "the one that hung is gone");
         let function = core.function(name);

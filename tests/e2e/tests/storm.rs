@@ -71,7 +71,7 @@ fn a_registration_storm_is_shed_with_a_time_to_come_back_and_none_is_lost() {
     let most = delays[delays.len() * 99 / 100];
     assert!(most < took / 2, "{most:?} of {took:?}");
     let status =
-        core.run(&["status"]).succeeded().says(&format!("subscribers: {COUNT}, registered: {COUNT}"));
+        core.status_with_figures().succeeded().says(&format!("subscribers: {COUNT}, registered: {COUNT}"));
     println!("{}", status.out);
     assert_eq!(core.function("pcscf")["restarts"], 0, "nobody died of it");
 }

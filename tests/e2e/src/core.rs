@@ -73,8 +73,11 @@ impl Core {
     /// A core at 127.2.`number`.11 to 14; nothing runs yet. Waits for the other tests to end.
     pub fn new(number: u8) -> Core {
         let turn = Turn::take();
-        let directory = tempfile::Builder::new().prefix("core-").tempdir_in(binaries::scratch());
-        let directory = directory.expect("a directory can be made");
+        processes::end_orphans();
+        let directory = tempfile::Builder::new()
+            .prefix(&processes::directory_prefix())
+            .tempdir_in(binaries::scratch())
+            .expect("a directory can be made");
         binaries::link_into(&directory.path().join("bin"));
         let address = |last: u8| format!("    addresses: [\"127.2.{number}.{last}\"]\n");
         let spec = format!(
@@ -169,7 +172,7 @@ impl Core {
     /// Runs `evertone` with something to read.
     #[track_caller]
     pub fn run_with(&self, arguments: &[&str], input: &str) -> Finished {
-        const PATIENCE: Duration = Duration::from_secs(120);
+        const PATIENCE: Duration = Duration::from_secs(600);
         let begun = Instant::now();
         let input = {
             let mut file = tempfile::tempfile_in(self.directory()).expect("a file can be made");
@@ -220,6 +223,18 @@ impl Core {
     pub fn status(&self) -> Value {
         let finished = self.run(&["status", "-o", "json"]);
         serde_json::from_str(&finished.out).unwrap_or_else(|error| panic!("{error}:\n{}", finished.text()))
+    }
+
+    /// `evertone status` with the HSS's figures, which it leaves out when the HSS does not tell them within a second.
+    #[track_caller]
+    pub fn status_with_figures(&self) -> Finished {
+        let begun = Instant::now();
+        loop {
+            let finished = self.run(&["status"]);
+            if finished.out.contains("subscribers:") || begun.elapsed() > Duration::from_secs(10) {
+                return finished;
+            }
+        }
     }
 
     /// One function of the status.

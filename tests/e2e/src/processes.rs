@@ -1,5 +1,7 @@
 //! Processes as `/proc` shows them. They are ended by pid alone, and only those whose command line names a path of the
-//! test's own.
+//! test's own, or of a test program that is gone.
+
+use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process};
 
@@ -30,6 +32,27 @@ pub fn with_text(text: &str) -> Vec<Process> {
         command.contains(text).then_some(Process { pid, command })
     });
     found.collect()
+}
+
+/// How the directory of a core begins: with whose it is.
+pub(crate) fn directory_prefix() -> String {
+    format!("core-{}-", std::process::id())
+}
+
+/// Ends what test programs left that were killed themselves: it holds the addresses of those to come. What runs for another
+/// test program that lives is left alone.
+pub(crate) fn end_orphans() {
+    let is_orphan = |process: &Process| {
+        let program = process.command.split(' ').next().and_then(|program| program.split_once("/e2e/core-"));
+        let owner = program.and_then(|(_, rest)| rest.split_once('-')?.0.parse().ok());
+        owner.is_some_and(|owner: i32| !is_running(owner))
+    };
+    // Again and again: a controller starts what ended before it did.
+    crate::wait_until(Duration::from_secs(10), || {
+        let orphans: Vec<Process> = with_text("/e2e/core-").into_iter().filter(is_orphan).collect();
+        orphans.iter().for_each(|orphan| signal(orphan.pid, Signal::KILL));
+        orphans.is_empty()
+    });
 }
 
 /// Sends a signal; a process that is gone already has no use for it.

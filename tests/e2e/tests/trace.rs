@@ -8,10 +8,10 @@ use ue::{AnswerBehaviour, Credentials};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-/// The labels on the arrows, in order, with their direction.
+/// The labels on the arrows, in order, with their direction. What was sent again because the machine stood still is left out.
 fn arrows(ladder: &str) -> Vec<String> {
-    let lines =
-        ladder.lines().filter(|line| line.contains('│') && (line.contains('▶') || line.contains('◀')));
+    let is_arrow = |line: &&str| line.contains('│') && (line.contains('▶') || line.contains('◀'));
+    let lines = ladder.lines().filter(is_arrow).filter(|line| !line.contains("(repetition)"));
     lines
         .map(|line| {
             let direction = if line.contains('▶') { ">" } else { "<" };

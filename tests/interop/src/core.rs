@@ -9,6 +9,7 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use crate::capture::Capture;
+use crate::sockets::states;
 use crate::subscribers::Subscriber;
 use crate::tools::Binaries;
 
@@ -144,14 +145,7 @@ impl Core {
 
     /// How many Diameter connections the HSS has, as the kernel counts them.
     pub fn diameter_connections(&self) -> usize {
-        // `/proc/net/tcp` writes addresses in the machine's byte order; state 01 is established.
-        let local = format!("{:08X}:{:04X}", u32::from(self.network.address(4)).swap_bytes(), 3868);
-        let table = std::fs::read_to_string("/proc/net/tcp").unwrap_or_default();
-        let is_ours = |line: &&str| {
-            let mut words = line.split_whitespace().skip(1);
-            words.next() == Some(&local) && words.nth(1) == Some("01")
-        };
-        table.lines().filter(is_ours).count()
+        states("tcp", self.hss()).iter().filter(|state| *state == "01").count()
     }
 
     /// An address for the device or peer number `index`, below 11.

@@ -8,7 +8,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use tempfile::TempDir;
 
-use crate::process::Process;
+use crate::process::{Process, wait_until};
+use crate::sockets::states;
 use crate::tools::own_file;
 
 /// A SIPp to be run.
@@ -146,12 +147,13 @@ impl Sipp {
         Ok(outcome)
     }
 
-    /// Starts it.
+    /// Starts it. One that is to be asked can be, from then on.
     pub fn start(self) -> Result<Running> {
         let directory = tempfile::Builder::new().prefix("evertone-sipp-").tempdir()?;
         let place = |name: &str| directory.path().join(name);
+        let scenario = self.scenario_text()?;
         std::fs::write(place("fields.csv"), &self.injection)?;
-        std::fs::write(place("scenario.xml"), self.scenario_text()?)?;
+        std::fs::write(place("scenario.xml"), &scenario)?;
         let seconds = (self.calls as f64 / self.rate).ceil() as u64 + 40;
         let mut command = Command::new("sipp");
         command
@@ -174,7 +176,15 @@ impl Sipp {
         if !self.injection.is_empty() {
             command.arg("-inf").arg(place("fields.csv"));
         }
-        let process = Process::start("sipp", &mut command)?;
+        let mut process = Process::start("sipp", &mut command)?;
+        if waits_to_be_asked(&scenario) {
+            let is_there = || match self.transport.starts_with('t') {
+                true => states("tcp", self.local).iter().any(|state| state == "0A"),
+                false => !states("udp", self.local).is_empty(),
+            };
+            // One that has ended says why when it is waited for.
+            wait_until("SIPp listens", Duration::from_secs(10), || is_there() || process.has_ended())?;
+        }
         Ok(Running { process, directory, name: self.scenario, patience: Duration::from_secs(seconds + 10) })
     }
 
@@ -221,6 +231,11 @@ impl Running {
         outcome.complaint = complaint;
         Ok(outcome)
     }
+}
+
+fn waits_to_be_asked(scenario: &str) -> bool {
+    let place = |text| scenario.find(text).unwrap_or(usize::MAX);
+    place("<recv request") < place("<send")
 }
 
 /// The cumulated values of the last line.

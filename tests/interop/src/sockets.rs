@@ -1,6 +1,6 @@
 //! SIP by hand, for what no phone would say.
 
-use std::net::{SocketAddr, UdpSocket};
+use std::net::{IpAddr, SocketAddr, UdpSocket};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
@@ -56,6 +56,27 @@ impl Datagrams {
             }
         }
     }
+}
+
+/// The states of the kernel's sockets at `local`, `tcp` or `udp`: `0A` is a listener, `01` a connection.
+pub fn states(protocol: &str, local: SocketAddr) -> Vec<String> {
+    // `/proc/net` writes addresses as numbers of 32 bits in the machine's byte order.
+    let hex = |bytes: &[u8]| -> String {
+        let numbers =
+            bytes.chunks_exact(4).map(|part| u32::from_ne_bytes([part[0], part[1], part[2], part[3]]));
+        numbers.map(|number| format!("{number:08X}")).collect()
+    };
+    let (version, address) = match local.ip() {
+        IpAddr::V4(ip) => ("", hex(&ip.octets())),
+        IpAddr::V6(ip) => ("6", hex(&ip.octets())),
+    };
+    let local = format!("{address}:{:04X}", local.port());
+    let table = std::fs::read_to_string(format!("/proc/net/{protocol}{version}")).unwrap_or_default();
+    let state = |line: &str| {
+        let mut words = line.split_whitespace().skip(1);
+        (words.next() == Some(&local)).then(|| words.nth(1).map(str::to_owned)).flatten()
+    };
+    table.lines().filter_map(state).collect()
 }
 
 /// The Call-ID of a message, in its long or its short form.

@@ -86,7 +86,7 @@ impl Softphone {
     pub fn command(&self, command: &str, parameters: &str) -> Result<()> {
         let text = format!("{{\"command\":\"{command}\",\"params\":\"{parameters}\",\"token\":\"t\"}}");
         let mut stream = TcpStream::connect(self.control).context("baresip's control port")?;
-        stream.set_read_timeout(Some(Duration::from_secs(3)))?;
+        stream.set_read_timeout(Some(Duration::from_secs(10)))?;
         stream.write_all(format!("{}:{text},", text.len()).as_bytes())?;
         let (mut answer, mut part) = (String::new(), [0; 2048]);
         // Events come on the same connection, before the response and after it.

@@ -84,8 +84,9 @@ fn a_thousand_register_by_aka_and_a_thousand_by_digest_at_fifty_a_second() -> Re
     core.import(&[by_aka.clone(), by_digest.clone()].concat())?;
     let (entry, one) = phones(&core, 0, false);
     let (_, other) = phones(&core, 1, false);
-    let running = Sipp::new("register_aka", entry, one).with(to_sipp(&by_aka, &[])).start()?;
-    Sipp::new("register_digest", entry, other).with(to_sipp(&by_digest, &[])).run_all()?;
+    // The one in front is started again when it stumbles over the keys of its own scenario.
+    let running = Sipp::new("register_digest", entry, one).with(to_sipp(&by_digest, &[])).start()?;
+    Sipp::new("register_aka", entry, other).with(to_sipp(&by_aka, &[])).run_all()?;
     running.wait()?.expect_all(1000)?;
     core.finish()
 }

@@ -159,7 +159,7 @@ fn with_habit(mut sipp: Sipp, habit: Habit) -> Sipp {
     for (from, to) in habit {
         sipp = sipp.edited(from, to);
     }
-    sipp.option(&["-recv_timeout", "5000"])
+    sipp
 }
 
 #[test]
@@ -193,8 +193,7 @@ fn phones_call_whatever_their_habits() -> Result<()> {
     sipp("register_digest", 1).with(to_sipp(&callees, &[])).run_all()?;
     let mut failures = Vec::new();
     for (name, caller, callee) in CALLS {
-        let answering =
-            with_habit(sipp("call_uas", 1).at(3, 20.0), callee).option(&["-timeout", "15s"]).start()?;
+        let answering = with_habit(sipp("call_uas", 1).at(3, 20.0), callee).start()?;
         let called = with_habit(sipp("call_uac", 0).with(to_sipp(&callers, &callees)), caller).run_all();
         let answered = answering.wait().and_then(|outcome| outcome.expect_all(3));
         for result in [called.map(drop), answered] {

@@ -107,7 +107,8 @@ fn phones_register_by_aka_and_are_called_at_kamailio_on_our_hss() -> Result<()> 
     }
     let core = Core::start()?;
     let subscribers = many("user", 50, Subscriber::aka);
-    core.import(&subscribers)?;
+    let first = [Subscriber::aka("first")];
+    core.import(&[&subscribers[..], &first].concat())?;
     let folder = core.directory().join("kamailio");
     std::fs::create_dir(&folder)?;
     write_tables(&folder.join("tables"))?;
@@ -130,13 +131,10 @@ fn phones_register_by_aka_and_are_called_at_kamailio_on_our_hss() -> Result<()> 
     // Their Diameter connections: two more than those of our own I-CSCF and S-CSCF.
     let both = || core.diameter_connections() >= 4;
     wait_until("Kamailio's peers connect", Duration::from_secs(30), both).with_context(logs)?;
-    // Capabilities are exchanged in milliseconds.
-    std::thread::sleep(Duration::from_millis(500));
     ensure!(running.iter_mut().all(|process| !process.has_ended()), "Kamailio runs\n{}", logs());
 
     let entry = SocketAddr::from((icscf, 5060));
     let phones = SocketAddr::from((core.device(2), 5060));
-    let register = Sipp::new("register_aka", entry, phones).with(to_sipp(&subscribers, &[])).at(50, 10.0);
     // Kamailio sends its 401 before it stores the vector: who answers at once is challenged again.
     let challenge = "<recv response=\"401\" auth=\"true\"/>\n";
     let patient = format!("{challenge}  <pause milliseconds=\"100\"/>\n");
@@ -144,7 +142,17 @@ fn phones_register_by_aka_and_are_called_at_kamailio_on_our_hss() -> Result<()> 
     let supported = "      Supported: path\n";
     let visited = "      Supported: path\n      Require: path\n      Path: <sip:term@[local_ip]:[local_port];lr>\n      \
                    P-Visited-Network-ID: ims.example\n";
-    register.edited(challenge, &patient).edited(supported, visited).run_all().with_context(logs)?;
+    let register = |people: &[Subscriber]| {
+        let register = Sipp::new("register_aka", entry, phones).with(to_sipp(people, &[]));
+        register.at(people.len(), 10.0).edited(challenge, &patient).edited(supported, visited)
+    };
+    // Its peers have yet to exchange capabilities.
+    let serves = || {
+        let once = register(&first).option(&["-recv_timeout", "3000"]);
+        once.run().is_ok_and(|outcome| outcome.successful == 1)
+    };
+    wait_until("Kamailio serves", Duration::from_secs(30), serves).with_context(logs)?;
+    register(&subscribers).run_all().with_context(logs)?;
     let listed = core.evertone(&["subscriber", "show", "user0000@ims.example"])?;
     ensure!(listed.contains("  registered"), "the HSS knows that the user is registered:\n{listed}");
 

@@ -66,6 +66,7 @@ fn read(message: &Message) {
 fn hear(stream: &[u8]) {
     let identity = |host: &str| {
         Arc::new(Identity {
+            node_host: None,
             host: host.to_owned(),
             realm: "example".to_owned(),
             product: "Evertone".to_owned(),

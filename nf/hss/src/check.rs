@@ -76,18 +76,10 @@ impl<S: Store> Hss<S> {
         }
         let uri = capture.to.as_deref().and_then(|to| identity::canonical(to).ok());
         let owner = uri.as_deref().and_then(|uri| self.database.owner(uri));
-        // TS 24.229 §5.3.1.2: without Authorization the private identity is the public one without its scheme.
-        let derived = uri.as_deref().and_then(|uri| Some(uri.split_once(':')?.1)).unwrap_or_default();
         match &owner {
             None => findings.push(own_finding("unknown-public-identity", UNKNOWN_PUBLIC_IDENTITY)),
             Some(owner) if asked.is_some_and(|asked| asked != owner) => {
                 findings.push(own_finding("identities-dont-match", IDENTITIES_DONT_MATCH));
-            }
-            Some(owner) if owner != derived => {
-                let text = "the device does not send its user name with its first REGISTER, and the private identity is \
-                            not the public one without its scheme: it cannot be told; have the device send its user \
-                            name at once, or provision the subscriber with that private identity";
-                findings.push(own_finding("identities-dont-match", text));
             }
             Some(owner) => {
                 let has_aka =

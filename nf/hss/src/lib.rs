@@ -238,6 +238,19 @@ impl<S: Store> Hss<S> {
         }
     }
 
+    /// Who registers. A first REGISTER need not name its user; then the private identity is the public one without its
+    /// scheme (TS 24.229 §5.3.1.2), which need not be what the operator has given: softphones name their user only when they
+    /// are challenged. Such a name stands for the owner of the public identity, and the answer to MAR says who that is.
+    fn registrant(&self, private_identity: &str, public_identity: &str) -> String {
+        let is_unknown = matches!(self.database.subscriber(private_identity), Ok(None));
+        let owner = || {
+            let uri = identity::canonical(public_identity).ok()?;
+            let is_derived = uri.split_once(':').is_some_and(|(_, rest)| rest == private_identity);
+            is_derived.then(|| self.database.owner(&uri))?
+        };
+        is_unknown.then(owner).flatten().unwrap_or_else(|| private_identity.to_owned())
+    }
+
     /// The subscriber of both identities and the number of the implicit set of the public one: they exist (5001) and
     /// belong together (5002).
     fn subscriber_of(

@@ -43,20 +43,26 @@ impl<S: Store> Hss<S> {
         &mut self,
         request: &cx::MultimediaAuthenticationRequest,
     ) -> cx::Answer {
-        let ended = self.challenge(request);
-        self.report(PROCEDURE, &request.private_identity, &ended);
+        let private_identity = self.registrant(&request.private_identity, &request.public_identity);
+        let ended = self.challenge(&private_identity, request);
+        self.report(PROCEDURE, &private_identity, &ended);
         let (result, vector) = match ended {
             Ok(vector) => (ResultCode::SUCCESS, Some(vector)),
             Err(refusal) => (refusal.result, None),
         };
-        cx::Answer::MultimediaAuthentication(cx::MultimediaAuthenticationAnswer { result, vector })
+        let private_identity = Some(private_identity);
+        cx::Answer::MultimediaAuthentication(cx::MultimediaAuthenticationAnswer {
+            result,
+            private_identity,
+            vector,
+        })
     }
 
     fn challenge(
         &mut self,
+        private_identity: &str,
         request: &cx::MultimediaAuthenticationRequest,
     ) -> Result<AuthenticationVector, Refusal> {
-        let private_identity = request.private_identity.as_str();
         let (subscriber, _) = self.subscriber_of(private_identity, &request.public_identity)?;
         let vector = match choose(&request.authentication.scheme, &subscriber)? {
             Scheme::Aka(sealed) => {

@@ -24,20 +24,21 @@ impl<S: Store> Hss<S> {
         &mut self,
         request: &cx::UserAuthorizationRequest,
     ) -> Result<cx::UserAuthorizationAnswer, Refusal> {
-        let (subscriber, set) = self.subscriber_of(&request.private_identity, &request.public_identity)?;
+        let private_identity = self.registrant(&request.private_identity, &request.public_identity);
+        let (subscriber, set) = self.subscriber_of(&private_identity, &request.public_identity)?;
         check_barring(&subscriber, set)?;
         // §6.1.1.1: who leaves is let go from anywhere.
         if request.authorization_type != UserAuthorizationType::DeRegistration {
             self.policy.check_roaming(&request.visited_network)?;
         }
-        let registration = self.database.registration(&request.private_identity)?;
+        let registration = self.database.registration(&private_identity)?;
         let mut answer = decide(request.authorization_type, set, &registration)?;
         let is_asked = request.authorization_type == UserAuthorizationType::RegistrationAndCapabilities;
         if is_asked || answer.server_name.is_none() {
             answer.capabilities = Some(self.capabilities(&subscriber));
         }
         if is_asked {
-            self.expect_reassignment(&request.private_identity, registration);
+            self.expect_reassignment(&private_identity, registration);
         }
         Ok(answer)
     }

@@ -49,6 +49,27 @@ fn the_scheme_asked_for_must_be_there_and_unknown_takes_aka_first() {
     assert_eq!(world.mar(ALICE, BOB_SIP, SERVER, "Unknown").result, ResultCode::IDENTITIES_DONT_MATCH);
 }
 
+/// A first REGISTER without Authorization is asked for under the public identity without its scheme (TS 24.229 §5.3.1.2).
+#[test]
+fn a_name_made_of_the_public_identity_stands_for_its_owner_and_any_other_for_nobody() {
+    let mut world = World::with_subscribers();
+    let mut carol = bob();
+    carol["privateIdentity"] = "0815@ims.example".into();
+    carol["publicIdentities"] = json!([{"uri": "sip:carol@ims.example"}, {"uri": "tel:+4930222"}]);
+    world.command("subscriber.put", json!([carol])).unwrap();
+    let mut asked = |private: &str, public: &str| {
+        let answer = world.mar(private, public, SERVER, "Unknown");
+        (answer.result, answer.private_identity)
+    };
+    let known = (ResultCode::SUCCESS, Some("0815@ims.example".to_owned()));
+    assert_eq!(asked("carol@ims.example", "sip:carol@ims.example"), known);
+    assert_eq!(asked("+4930222", "tel:+4930222"), known);
+    assert_eq!(asked("0815@ims.example", "sip:carol@ims.example"), known);
+    assert_eq!(asked("dave@ims.example", "sip:carol@ims.example").0, ResultCode::USER_UNKNOWN);
+    // A name that is somebody's stands for nobody else.
+    assert_eq!(asked(BOB, "sip:carol@ims.example").0, ResultCode::IDENTITIES_DONT_MATCH);
+}
+
 #[test]
 fn a_digest_vector_has_the_hash_and_the_home_domain_as_realm() {
     let mut world = World::with_subscribers();

@@ -194,9 +194,22 @@ impl Scscf {
     }
 
     /// MAA: the challenge is made, stored, and sent, in this order.
-    pub(crate) fn on_vector(&mut self, now: Instant, wanted: Wanted, answer: Result<cx::Answer, Unanswered>) {
+    pub(crate) fn on_vector(
+        &mut self,
+        now: Instant,
+        mut wanted: Wanted,
+        answer: Result<cx::Answer, Unanswered>,
+    ) {
         let vector = match answer {
-            Ok(cx::Answer::MultimediaAuthentication(answer)) if answer.result.is_success() => answer.vector,
+            Ok(cx::Answer::MultimediaAuthentication(answer)) if answer.result.is_success() => {
+                // A REGISTER that names nobody was asked for under a guess; the HSS knows whose the public identity is.
+                let is_guess = credentials_of(&wanted.request, &self.own.home_domain)
+                    .is_none_or(|credentials| credentials.username.is_empty());
+                if let Some(name) = answer.private_identity.filter(|_| is_guess) {
+                    wanted.registrant.private_identity = name.into();
+                }
+                answer.vector
+            }
             Ok(answer) => return self.refuse_unvouched(&wanted, answer.result()),
             Err(error) => {
                 self.event(

@@ -116,6 +116,7 @@ impl Scscf {
             cx::Request::MultimediaAuthentication(_) => {
                 cx::Answer::MultimediaAuthentication(cx::MultimediaAuthenticationAnswer {
                     result: ResultCode::UNABLE_TO_COMPLY,
+                    private_identity: None,
                     vector: None,
                 })
             }

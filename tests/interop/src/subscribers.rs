@@ -18,8 +18,10 @@ pub enum Secret {
 /// A subscriber.
 #[derive(Clone, Debug)]
 pub struct Subscriber {
-    /// The user part of both identities.
+    /// The user part of the public identity.
     pub name: String,
+    /// The user part of the private identity.
+    pub user: String,
     /// AKA or digest.
     pub secret: Secret,
 }
@@ -27,7 +29,11 @@ pub struct Subscriber {
 impl Subscriber {
     /// A digest subscriber of that name.
     pub fn digest(name: &str) -> Subscriber {
-        Subscriber { name: name.to_owned(), secret: Secret::Digest(format!("secret-of-{name}")) }
+        Subscriber {
+            name: name.to_owned(),
+            user: name.to_owned(),
+            secret: Secret::Digest(format!("secret-of-{name}")),
+        }
     }
 
     /// An AKA subscriber of that name.
@@ -41,7 +47,12 @@ impl Subscriber {
             // 0x61 to 0xe0: none of the bytes that SIPp cannot stand.
             key += &format!("{:02x}", 0x61 + (state >> 57) as u8);
         }
-        Subscriber { name: name.to_owned(), secret: Secret::Aka(key) }
+        Subscriber { name: name.to_owned(), user: name.to_owned(), secret: Secret::Aka(key) }
+    }
+
+    /// With a private identity that cannot be told from the public one.
+    pub fn under_another_name(self) -> Subscriber {
+        Subscriber { user: format!("id-of-{}", self.name), ..self }
     }
 
     /// `sip:name@domain`.
@@ -51,15 +62,15 @@ impl Subscriber {
 
     /// SIPp's authentication keyword. It cannot contain fields, so it is one.
     pub fn sipp_authentication(&self) -> String {
-        let name = &self.name;
+        let user = &self.user;
         match &self.secret {
             Secret::Aka(key) => {
                 format!(
-                    "[authentication username={name}@{DOMAIN} aka_K=0x{key} aka_OP=0x{OP} aka_AMF=0x8000]"
+                    "[authentication username={user}@{DOMAIN} aka_K=0x{key} aka_OP=0x{OP} aka_AMF=0x8000]"
                 )
             }
             Secret::Digest(password) => {
-                format!("[authentication username={name}@{DOMAIN} password={password}]")
+                format!("[authentication username={user}@{DOMAIN} password={password}]")
             }
         }
     }
@@ -74,12 +85,12 @@ pub fn many(prefix: &str, count: usize, make: fn(&str) -> Subscriber) -> Vec<Sub
 pub fn to_import(subscribers: &[Subscriber]) -> String {
     let mut csv = String::from("privateIdentity,publicIdentities,k,op,password\n");
     for subscriber in subscribers {
-        let name = &subscriber.name;
+        let user = &subscriber.user;
         let secret = match &subscriber.secret {
             Secret::Aka(key) => format!("{key},{OP},"),
             Secret::Digest(password) => format!(",,{password}"),
         };
-        csv += &format!("{name}@{DOMAIN},{},{secret}\n", subscriber.public_identity());
+        csv += &format!("{user}@{DOMAIN},{},{secret}\n", subscriber.public_identity());
     }
     csv
 }

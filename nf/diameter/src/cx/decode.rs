@@ -229,6 +229,7 @@ impl<'a> Fields<'a> {
             command::MULTIMEDIA_AUTHENTICATION => {
                 Answer::MultimediaAuthentication(MultimediaAuthenticationAnswer {
                     result,
+                    private_identity: self.user_name.map(str::to_owned),
                     vector: self.auth_data_item.map(authentication_vector).transpose()?,
                 })
             }

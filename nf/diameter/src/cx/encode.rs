@@ -64,10 +64,10 @@ impl Answer {
                 capabilities(avps, answer.capabilities.as_ref());
             }
             Answer::MultimediaAuthentication(answer) => {
-                if let Some((private, public)) = &envelope.repeated_identities {
-                    avps.text(avp::USER_NAME, private);
-                    avps.text(avp::PUBLIC_IDENTITY, public);
-                }
+                let repeated = envelope.repeated_identities.as_ref();
+                let private = answer.private_identity.as_ref().or(repeated.map(|(private, _)| private));
+                avps.text_if_some(avp::USER_NAME, private.map(String::as_str));
+                avps.text_if_some(avp::PUBLIC_IDENTITY, repeated.map(|(_, public)| public.as_str()));
                 if let Some(vector) = &answer.vector {
                     avps.unsigned32(avp::SIP_NUMBER_AUTH_ITEMS, 1);
                     avps.group(avp::SIP_AUTH_DATA_ITEM, |avps| authentication_vector(avps, vector));

@@ -274,6 +274,8 @@ pub struct MultimediaAuthenticationRequest {
 #[expect(missing_docs, reason = "each is the AVP of its name")]
 pub struct MultimediaAuthenticationAnswer {
     pub result: ResultCode,
+    /// User-Name: whose vector it is, when the HSS knows better than the request.
+    pub private_identity: Option<String>,
     pub vector: Option<AuthenticationVector>,
 }
 
@@ -368,7 +370,11 @@ impl Request {
                 Answer::LocationInformation(LocationInformationAnswer { result, server_name, capabilities })
             }
             Request::MultimediaAuthentication(_) => {
-                Answer::MultimediaAuthentication(MultimediaAuthenticationAnswer { result, vector: None })
+                Answer::MultimediaAuthentication(MultimediaAuthenticationAnswer {
+                    result,
+                    private_identity: None,
+                    vector: None,
+                })
             }
             Request::ServerAssignment(_) => Answer::ServerAssignment(ServerAssignmentAnswer {
                 result,

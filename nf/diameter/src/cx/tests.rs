@@ -153,9 +153,15 @@ fn answer() -> impl Strategy<Value = Answer> {
                 Answer::UserAuthorization(UserAuthorizationAnswer { result, server_name, capabilities })
             }
         ),
-        (result_code(), option::of(vector())).prop_map(|(result, vector)| {
-            Answer::MultimediaAuthentication(MultimediaAuthenticationAnswer { result, vector })
-        }),
+        (result_code(), option::of(text()), option::of(vector())).prop_map(
+            |(result, private_identity, vector)| {
+                Answer::MultimediaAuthentication(MultimediaAuthenticationAnswer {
+                    result,
+                    private_identity,
+                    vector,
+                })
+            }
+        ),
         (
             (result_code(), option::of(text()), option::of(vec(any::<u8>(), 0..300))),
             (option::of(charging()), vec(text(), 0..4), vec(restoration(), 0..3)),
@@ -341,7 +347,8 @@ fn an_maa_repeats_the_identities_that_kamailio_asks_for() {
         repeated_identities: Some(("alice@example".into(), "sip:alice@example".into())),
         ..Envelope::default()
     };
-    let answer = MultimediaAuthenticationAnswer { result: ResultCode::USER_UNKNOWN, vector: None };
+    let result = ResultCode::USER_UNKNOWN;
+    let answer = MultimediaAuthenticationAnswer { result, private_identity: None, vector: None };
     let message = Message::parse(Answer::MultimediaAuthentication(answer).encode(&envelope)).unwrap();
     assert_eq!(message.find(avp::USER_NAME).unwrap().data, b"alice@example");
     assert_eq!(message.find(avp::PUBLIC_IDENTITY).unwrap().data, b"sip:alice@example");

@@ -46,6 +46,8 @@ pub(crate) struct FakeHss {
     pub is_silent: bool,
     pub failure: Option<ResultCode>,
     pub charging: Option<cx::ChargingInformation>,
+    /// Private identities that are no subscriber's, and whose they stand for.
+    pub real_names: BTreeMap<&'static str, &'static str>,
     /// Are unknown users given a vector like everybody else?
     pub accepts_anybody: bool,
     /// Requests that are not answered before [`Home::release`].
@@ -61,7 +63,9 @@ impl FakeHss {
         Ok(match request {
             cx::Request::MultimediaAuthentication(request) => {
                 let anybody = self.subscribers.get("bob@ims.example").filter(|_| self.accepts_anybody);
-                let found = self.subscribers.get(&*request.private_identity).or(anybody);
+                let real_name = self.real_names.get(&*request.private_identity).copied();
+                let private_identity = real_name.unwrap_or(&request.private_identity);
+                let found = self.subscribers.get(private_identity).or(anybody);
                 let vector = found.map(|user| match user.password {
                     None => AuthenticationVector::Aka {
                         rand_autn: [self.requests.len() as u8; 32],
@@ -73,18 +77,18 @@ impl FakeHss {
                         realm: HOME.into(),
                         algorithm: user.algorithm.as_str().into(),
                         qop: "auth".into(),
-                        ha1: Ha1::compute(
-                            user.algorithm,
-                            &request.private_identity,
-                            HOME,
-                            password.as_bytes(),
-                        )
-                        .reveal()
-                        .into(),
+                        ha1: Ha1::compute(user.algorithm, private_identity, HOME, password.as_bytes())
+                            .reveal()
+                            .into(),
                     },
                 });
                 let result = if vector.is_some() { ResultCode::SUCCESS } else { ResultCode::USER_UNKNOWN };
-                cx::Answer::MultimediaAuthentication(cx::MultimediaAuthenticationAnswer { result, vector })
+                let private_identity = real_name.map(str::to_owned);
+                cx::Answer::MultimediaAuthentication(cx::MultimediaAuthenticationAnswer {
+                    result,
+                    private_identity,
+                    vector,
+                })
             }
             cx::Request::ServerAssignment(request) => cx::Answer::ServerAssignment(self.assign(request)),
             other => panic!("an S-CSCF does not send {other:?}"),
@@ -245,6 +249,7 @@ impl Home {
                 failure: None,
                 charging: None,
                 accepts_anybody: false,
+                real_names: BTreeMap::new(),
                 held: None,
             },
             now: Instant::from_micros(1_000_000),

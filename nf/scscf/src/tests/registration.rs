@@ -111,6 +111,23 @@ fn a_device_without_credentials_is_known_by_its_public_identity() {
     assert_eq!(mar.private_identity, "bob@ims.example");
 }
 
+/// A first REGISTER names nobody (TS 24.229 §5.3.1.2 makes a name of the public identity); the HSS says whose it is, and the
+/// device names its user when it is challenged.
+#[test]
+fn a_user_whose_name_is_not_the_public_identity_s_is_known_by_the_hss() {
+    let mut home = Home::new();
+    let user = home.hss.subscribers.remove("bob@ims.example").expect("bob is a subscriber");
+    home.hss.subscribers.insert("0815@ims.example", user);
+    home.hss.real_names.insert("bob@ims.example", "0815@ims.example");
+    let mut bob = Device { private: "0815@ims.example", ..Device::bob() };
+    let mut nameless = sip::Draft::of(&bob.register(None));
+    nameless.remove(Name::Authorization);
+    let response = home.response_to(&Message::parse(nameless.emit()).expect("a REGISTER"));
+    assert_eq!(response.status(), 401);
+    let challenge = response.header(Name::WwwAuthenticate).expect("a challenge").to_owned();
+    assert_eq!(home.response_to(&bob.register(Some(&challenge))).status(), 200);
+}
+
 #[test]
 fn a_wrong_key_is_challenged_twice_more_and_then_refused() {
     let mut home = Home::new();

@@ -331,21 +331,22 @@ impl<S: Store> Function for Hss<S> {
         None
     }
 
-    /// The operator whose RTR or PPR was under way asks again.
     fn take_over(&mut self, _now: Instant) {}
 }
 
 impl<S: Store> Mirror for Hss<S> {
     fn follow(&mut self, is_followed: bool) {
         self.database.follow(is_followed);
+        self.terminations.follow(is_followed);
     }
 
     fn collect(&mut self, into: &mut Collector) {
         self.database.collect(into);
+        self.terminations.collect(into);
     }
 
     fn apply(&mut self, change: &Change) -> Result<bool, mirror::Unreadable> {
-        let is_ours = self.database.apply(change)?;
+        let is_ours = self.database.apply(change)? || self.terminations.apply(change)?;
         self.sequence.reload_offset(&self.database);
         self.commit_if_needed();
         Ok(is_ours)
@@ -353,5 +354,6 @@ impl<S: Store> Mirror for Hss<S> {
 
     fn clear(&mut self) {
         self.database.clear();
+        self.terminations.clear();
     }
 }

@@ -4,10 +4,12 @@
 //! A command that ends a registration has its result when the S-CSCF has answered, or has not. The HSS forgets the
 //! registration either way; a device that registers again in between keeps its new registration.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::VecDeque;
 
 use diameter::cx;
+use node::mirror::{Composite, Mirror, Numbers, Table, TableId};
 use node::{CommandKey, Decision, QueryKey, Store, Unanswered};
+use serde::{Deserialize, Serialize};
 use sip::uri::{Host, Uri};
 
 use crate::provisioning::TerminationResult;
@@ -23,12 +25,13 @@ const PUSHES_MAX: usize = 32;
 const PUSHES_QUEUED_MAX: usize = 100_000;
 
 /// What happens to a subscriber once its registration has ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) enum Purpose {
     Deregister,
     Remove,
 }
 
+#[derive(Serialize, Deserialize)]
 struct Termination {
     command: CommandKey,
     private_identity: String,
@@ -37,25 +40,48 @@ struct Termination {
     is_superseded: bool,
 }
 
-#[derive(Default)]
 pub(crate) struct Terminations {
-    last_query: u64,
-    terminations: BTreeMap<QueryKey, Termination>,
+    queries: Numbers,
+    terminations: Table<QueryKey, Termination>,
     /// The private identity of each PPR that waits for its answer.
-    pushes: BTreeMap<QueryKey, String>,
+    pushes: Table<QueryKey, String>,
+    /// Not told to a copy: an S-CSCF that misses a change of profile hears of it at the next registration.
     pushes_queued: VecDeque<String>,
+}
+
+impl Default for Terminations {
+    fn default() -> Self {
+        Terminations {
+            queries: Numbers::new(TableId(65)),
+            terminations: Table::new(TableId(66)),
+            pushes: Table::new(TableId(67)),
+            pushes_queued: VecDeque::new(),
+        }
+    }
+}
+
+impl Composite for Terminations {
+    fn each(&mut self, show: &mut dyn FnMut(&mut dyn Mirror)) {
+        show(&mut self.queries);
+        show(&mut self.terminations);
+        show(&mut self.pushes);
+    }
 }
 
 impl Terminations {
     fn next_query(&mut self) -> QueryKey {
-        self.last_query += 1;
-        QueryKey(self.last_query)
+        QueryKey(self.queries.draw())
     }
 
     /// A SAR has registered this subscriber.
     pub(crate) fn on_registered(&mut self, private_identity: &str) {
-        for termination in self.terminations.values_mut() {
-            termination.is_superseded |= termination.private_identity == private_identity;
+        let is_of = |termination: &Termination| termination.private_identity == private_identity;
+        let of_it: Vec<QueryKey> =
+            self.terminations.iter().filter(|(_, it)| is_of(it)).map(|(query, _)| *query).collect();
+        for query in of_it {
+            if let Some(termination) = self.terminations.get_mut(&query) {
+                termination.is_superseded = true;
+            }
         }
     }
 }

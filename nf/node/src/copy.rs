@@ -7,7 +7,6 @@
 use std::net::SocketAddr;
 
 use clock::Instant;
-use diameter::cx::ResultCode;
 
 use crate::client::Client;
 use crate::function::{Function, Indication, ServerKey};
@@ -76,13 +75,11 @@ impl<F: Function> Node<F> {
         self.function.clear();
     }
 
-    /// What reaches a node that follows is not for it: whoever asks is told to ask the one that serves.
-    pub(crate) fn decline(&mut self, now: Instant, indication: Indication) {
+    /// What reaches a node that follows is not for it. An operator is told so; a Diameter peer asks again as soon as it
+    /// hears who serves, and a refusal would only end its request.
+    pub(crate) fn decline(&mut self, indication: Indication) {
         match indication {
-            Indication::DiameterRequest { key, request, .. } => {
-                self.peers.answer(now, key, &request.refused(ResultCode::UNABLE_TO_DELIVER));
-                self.drain_peers(now);
-            }
+            Indication::DiameterRequest { key, .. } => self.peers.forget(key),
             Indication::Command { key, .. } => {
                 let reason = "this instance follows; ask the one that serves".to_owned();
                 self.output(Output::CommandResult { key, result: Err(reason) });
@@ -159,6 +156,8 @@ impl<F: Function> Node<F> {
             self.peers.on_speaker(host, node.clone());
         }
         if self.is_serving {
+            self.peers.follow_speakers(now);
+            self.drain_peers(now);
             self.resend(|client| neighbour.addresses.contains(&client.destination().remote));
         }
         self.settle(now);

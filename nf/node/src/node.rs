@@ -246,7 +246,7 @@ impl<F: Function> Node<F> {
                 self.carry_out(now, decision);
             }
             match self.indications.pop_front() {
-                Some(indication) if !self.is_serving => self.decline(now, indication),
+                Some(indication) if !self.is_serving => self.decline(indication),
                 Some(indication) => self.function.handle_input(now, indication),
                 None => break,
             }

@@ -34,6 +34,9 @@ type About = (Option<Pii<String>>, Option<Pii<String>>);
 /// A request of ours that waits for an answer: enough for a copy of us to ask again.
 #[derive(Debug, Serialize, Deserialize)]
 pub(crate) struct Question {
+    /// Which peer was asked.
+    #[serde(skip)]
+    slot: u64,
     /// As it was sent; `None` when it was refused before.
     message: Option<Bytes>,
     destination_host: Option<String>,
@@ -239,6 +242,7 @@ impl Peers {
         self.questions.insert(
             query,
             Question {
+                slot: number,
                 message,
                 destination_host: destination_host.map(str::to_owned),
                 private_identity: private_identity.map(|identity| identity.reveal().clone()),
@@ -257,28 +261,37 @@ impl Peers {
             }
             None => slot.configured.is_some(),
         };
-        let candidates =
-            || self.slots.iter().filter(|(_, slot)| fits(slot)).map(|(number, slot)| (*number, slot));
-        let chosen = candidates().find(|(_, slot)| slot.peer.is_open()).or_else(|| candidates().next());
-        chosen.map(|(number, _)| number)
+        let serves = |slot: &Slot| {
+            slot.peer
+                .host()
+                .is_some_and(|own| self.speakers.values().any(|node| node.eq_ignore_ascii_case(own)))
+        };
+        // Of two that share a name the one that serves, though it may not be there yet: the other one would refuse.
+        let candidates = self.slots.iter().filter(|(_, slot)| fits(slot));
+        let best = candidates
+            .max_by_key(|(number, slot)| (serves(slot), slot.peer.is_open(), std::cmp::Reverse(**number)));
+        best.map(|(number, _)| *number)
     }
 
     /// Asks again what the copy that served before has asked and got no answer to.
     pub fn take_over(&mut self, now: Instant) {
-        let open: Vec<(QueryKey, Option<Bytes>, Option<u64>)> = self
-            .questions
-            .iter()
-            .map(|(query, question)| {
-                (*query, question.message.clone(), self.choose(question.destination_host.as_deref()))
-            })
-            .collect();
-        for (query, message, number) in open {
-            match (message, number) {
-                (Some(message), Some(number)) => {
-                    self.with(number, |slot| slot.peer.send_again(now, query.0, &message));
+        let open: Vec<QueryKey> = self.questions.keys().copied().collect();
+        for query in open {
+            self.ask_again(now, query);
+        }
+    }
+
+    fn ask_again(&mut self, now: Instant, query: QueryKey) {
+        let Some(question) = self.questions.get(&query) else { return };
+        let message = question.message.clone();
+        match (message, self.choose(question.destination_host.as_deref())) {
+            (Some(message), Some(number)) => {
+                if let Some(question) = self.questions.get_mut(&query) {
+                    question.slot = number;
                 }
-                _ => self.refused.push(query),
+                self.with(number, |slot| slot.peer.send_again(now, query.0, &message));
             }
+            _ => self.refused.push(query),
         }
     }
 
@@ -300,6 +313,11 @@ impl Peers {
                 }
             }
         }
+    }
+
+    /// A request that is not answered.
+    pub fn forget(&mut self, key: DiameterKey) {
+        self.incoming.remove(&key);
     }
 
     /// Moves outputs of touched peers to `outputs` and `indications`.
@@ -409,6 +427,23 @@ impl Peers {
     pub fn on_speaker(&mut self, host: &str, node: String) {
         if self.speakers.len() < HOSTS_REMEMBERED_MAX || self.speakers.contains_key(host) {
             self.speakers.insert(host.to_ascii_lowercase(), node);
+        }
+    }
+
+    /// Asks those who serve now what others were asked who do not any more.
+    pub fn follow_speakers(&mut self, now: Instant) {
+        let moved: Vec<(QueryKey, u64)> = self
+            .questions
+            .iter()
+            .filter(|(_, question)| {
+                self.choose(question.destination_host.as_deref())
+                    .is_some_and(|number| number != question.slot)
+            })
+            .map(|(query, question)| (*query, question.slot))
+            .collect();
+        for (query, number) in moved {
+            self.with(number, |slot| slot.peer.let_go(query.0));
+            self.ask_again(now, query);
         }
     }
 

@@ -8,7 +8,7 @@
 //! | [`link`] | that records arrive whole, once and in order between two instances |
 //! | [`seal`] | that nobody else reads or makes what they say |
 //!
-//! Nothing uses them yet. Mirroring and replay come next and stand on them: `docs/plan.md`.
+//! `nf/pair` joins [`permission`] and [`link`] with a node, so far in simulation only; nothing uses the others yet: `docs/plan.md`.
 
 #![forbid(unsafe_code)]
 

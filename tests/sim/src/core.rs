@@ -394,7 +394,7 @@ fn config(place: Place, is_paired: bool) -> Config {
         }),
         FunctionKind::Hss => FunctionConfig::Hss(node::config::Hss {
             key_encryption_key_file: "/nowhere".into(),
-            sqn_index_first: 0,
+            sqn_index_first: if place.instance == InstanceId::One { 0 } else { 16 },
             sqn_index_count: 16,
             sequence_block: 8,
             visited_networks_allowed: vec![],
@@ -403,7 +403,12 @@ fn config(place: Place, is_paired: bool) -> Config {
     };
     let is_hss = kind == FunctionKind::Hss;
     let asks_hss = matches!(kind, FunctionKind::Icscf | FunctionKind::Scscf);
-    let hss = (host_name(FunctionKind::Hss), address(FunctionKind::Hss));
+    let first = Place::first(FunctionKind::Hss);
+    let hss_address = address(FunctionKind::Hss);
+    let hss = match is_paired {
+        true => [first, first.other()].map(|place| (place.node_host(), hss_address)).into(),
+        false => [(host_name(FunctionKind::Hss), hss_address)].into(),
+    };
     let listen = |address| Listen { address, transports: vec![Transport::Udp, Transport::Tcp] };
     let listen = match kind {
         FunctionKind::Hss => vec![],
@@ -421,7 +426,7 @@ fn config(place: Place, is_paired: bool) -> Config {
         diameter: (is_hss || asks_hss).then(|| Diameter {
             node_host: is_paired.then(|| place.node_host()),
             listen: if is_hss { vec![address(kind)] } else { vec![] },
-            peers: if asks_hss { [hss].into() } else { BTreeMap::new() },
+            peers: if asks_hss { hss } else { BTreeMap::new() },
             watchdog_seconds: 30,
             request_milliseconds: 3000,
         }),

@@ -28,7 +28,7 @@ const REST: Duration = Duration::from_secs(400);
 const UNDISTURBED: Duration = Duration::from_secs(35);
 
 /// The functions that are pairs, if any is.
-const PAIRED: [FunctionKind; 3] = [FunctionKind::Pcscf, FunctionKind::Icscf, FunctionKind::Scscf];
+const PAIRED: [FunctionKind; 4] = FunctionKind::ALL;
 
 /// What a run is made of.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,7 @@ pub struct Scenario {
     pub seed: u64,
     /// Functions die now and then.
     pub with_kills: bool,
-    /// P-, I- and S-CSCF are pairs, and whoever serves dies or stands still now and then: nobody is to notice.
+    /// All functions are pairs, and whoever serves dies or stands still now and then: nobody is to notice.
     pub with_pairs: bool,
     /// What holds between the instances of a pair.
     pub rules: Rules,
@@ -152,6 +152,7 @@ impl Run {
         let paired = if scenario.with_pairs { &PAIRED[..] } else { &[] };
         let mut world = World::new(scenario.seed, access, scenario.sabotage, paired, scenario.rules);
         world.checkers.has_adversary = scenario.with_adversary;
+        world.checkers.has_standstills = scenario.with_pairs;
         let count = random.random_range(3..8);
         let mut records = Vec::new();
         for number in 0..count {
@@ -276,11 +277,12 @@ impl Run {
             // A TCP connection ends with the process that holds it, and its device notices.
             return;
         }
-        let fault = match self.random.random_range(0..4) {
+        let fault = match self.random.random_range(0..5) {
             0 => Fault::Killed { is_noticed: true },
             1 => Fault::Killed { is_noticed: false },
+            2 => Fault::WitnessKilled,
             // Shorter than the time after which it would have the other one taken out of the set.
-            2 => Fault::CutOffAndKilled(Duration::from_millis(self.random.random_range(5..45))),
+            3 => Fault::CutOffAndKilled(Duration::from_millis(self.random.random_range(5..45))),
             _ => Fault::Frozen(Duration::from_millis(self.random.random_range(10..3000))),
         };
         // Most stages of a procedure lie in its first moments.

@@ -34,6 +34,8 @@ enum Happening {
     ToSocket(FunctionKind, wire::Input),
     /// A message reaches the witness of a pair.
     ToWitness(FunctionKind, Party, Message),
+    /// The witness of a pair is started again.
+    StartWitness(FunctionKind),
     /// A frozen machine goes on.
     Thaw(Place),
     /// Whoever serves fails, if its pair is whole.
@@ -61,6 +63,8 @@ pub enum Fault {
     /// What it tells the other instance is lost for so long, and then its process ends: what that one does not know must
     /// not have been seen by anybody else.
     CutOffAndKilled(Duration),
+    /// The witness of its pair is killed, and started again with what it had made durable.
+    WitnessKilled,
 }
 
 /// A Diameter connection between two machines: each end has its own name for it.
@@ -100,6 +104,10 @@ pub struct World {
     pub access: Link,
     machines: BTreeMap<Place, Machine>,
     witnesses: BTreeMap<FunctionKind, Witness>,
+    /// What each witness has made durable.
+    witnessed: BTreeMap<FunctionKind, Record>,
+    dead_witnesses: BTreeSet<FunctionKind>,
+    rules: Rules,
     /// Who reads what comes to the addresses of a function.
     serving: BTreeMap<FunctionKind, Place>,
     /// What nobody has read there yet: both of a pair hold the same sockets.
@@ -131,6 +139,11 @@ pub struct World {
     device_deadline: Vec<Option<Instant>>,
 }
 
+fn witness(now: Instant, kind: FunctionKind, rules: Rules, record: Record) -> Witness {
+    let lossy_start = permission::LossyStart::FirstOnly;
+    Witness::start(now, pair_id(kind), timing(), rules, lossy_start, record)
+}
+
 impl World {
     /// A core that has been started and has its Diameter connections.
     pub fn new(
@@ -145,12 +158,8 @@ impl World {
         let places: Vec<Place> = FunctionKind::ALL.into_iter().map(Place::first).chain(second).collect();
         let machine =
             |place: Place| (place, Machine::new(place, seed, is_paired(place.kind).then_some(rules)));
-        let witness = |kind| {
-            let record = Record::blank(Membership(0), LEASE);
-            let lossy_start = permission::LossyStart::FirstOnly;
-            let pair = pair_id(kind);
-            (kind, Witness::start(Instant::ZERO, pair, timing(), rules, lossy_start, record))
-        };
+        let blank = Record::blank(Membership(0), LEASE);
+        let first = |kind| (kind, witness(Instant::ZERO, kind, rules, blank));
         let mut world = World {
             now: Instant::ZERO,
             devices: Vec::new(),
@@ -158,7 +167,10 @@ impl World {
             trace: Trace::default(),
             access,
             machines: places.iter().copied().map(machine).collect(),
-            witnesses: paired.iter().copied().map(witness).collect(),
+            witnesses: paired.iter().copied().map(first).collect(),
+            witnessed: paired.iter().map(|kind| (*kind, blank)).collect(),
+            dead_witnesses: BTreeSet::new(),
+            rules,
             serving: FunctionKind::ALL
                 .into_iter()
                 .filter(|kind| !is_paired(*kind))
@@ -411,8 +423,15 @@ impl World {
                 }
             }
             Happening::ToSocket(kind, input) => self.give_serving(kind, input),
+            Happening::StartWitness(kind) => {
+                self.trace.note(self.now, "witness", format!("of {} started", kind.as_str()));
+                self.dead_witnesses.remove(&kind);
+                self.witnesses.insert(kind, witness(self.now, kind, self.rules, self.witnessed[&kind]));
+            }
             Happening::ToWitness(kind, from, message) => {
-                if let Some(witness) = self.witnesses.get_mut(&kind) {
+                if let Some(witness) =
+                    self.witnesses.get_mut(&kind).filter(|_| !self.dead_witnesses.contains(&kind))
+                {
                     witness.handle_message(self.now, from, message);
                 }
                 self.drain_witness(kind);
@@ -421,6 +440,12 @@ impl World {
                 let Some(place) = self.protected(kind) else { return };
                 self.failures += 1;
                 match fault {
+                    Fault::WitnessKilled => {
+                        self.failures -= 1;
+                        self.trace.note(self.now, "witness", format!("of {} KILLED", kind.as_str()));
+                        self.dead_witnesses.insert(kind);
+                        self.at(RESTART_AFTER, Happening::StartWitness(kind));
+                    }
                     Fault::Killed { is_noticed } => self.kill_place(place, is_noticed),
                     Fault::Frozen(time) => self.freeze(place, time),
                     Fault::CutOffAndKilled(time) => {
@@ -476,6 +501,11 @@ impl World {
             machine.start(now);
         }
         self.drain_machine(place);
+        let is_pair = |other: &Place| self.witnesses.contains_key(&other.kind) && other.kind != place.kind;
+        let serving: Vec<Place> = self.serving.values().copied().filter(is_pair).collect();
+        for other in serving {
+            self.announce(other, place);
+        }
     }
 
     fn give(&mut self, place: Place, input: Input) {
@@ -546,18 +576,23 @@ impl World {
         self.trace.note(self.now, place.name(), format!("SERVES in epoch {}", epoch.0));
         self.serving.insert(place.kind, place);
         self.takeovers += u64::from(epoch > Epoch(1));
+        let neighbours: Vec<Place> =
+            self.machines.keys().copied().filter(|other| other.kind != place.kind).collect();
+        for neighbour in neighbours {
+            self.announce(place, neighbour);
+        }
+        self.read_socket(place.kind);
+    }
+
+    /// Tells a neighbour who serves.
+    fn announce(&mut self, place: Place, neighbour: Place) {
         let mut addresses = vec![address(place.kind)];
         if place.kind == FunctionKind::Pcscf {
             addresses.push(PCSCF_IPV6.parse().expect("an address written here"));
         }
-        let neighbours: Vec<Place> =
-            self.machines.keys().copied().filter(|other| other.kind != place.kind).collect();
-        for neighbour in neighbours {
-            let diameter = Some((host_name(place.kind), place.node_host()));
-            let input = Input::Neighbour(Neighbour { addresses: addresses.clone(), diameter });
-            self.at(Duration::from_micros(200), Happening::ToMachine(neighbour, input, 0));
-        }
-        self.read_socket(place.kind);
+        let diameter = Some((host_name(place.kind), place.node_host()));
+        let input = Input::Neighbour(Neighbour { addresses, diameter });
+        self.at(Duration::from_micros(200), Happening::ToMachine(neighbour, input, 0));
     }
 
     fn drain_witness(&mut self, kind: FunctionKind) {
@@ -566,6 +601,9 @@ impl World {
             outputs.extend(std::iter::from_fn(|| witness.poll_output()));
         }
         for output in outputs {
+            if let permission::Output::Persist(permission::Durable::Record(record)) = &output {
+                self.witnessed.insert(kind, *record);
+            }
             let permission::Output::Send { to: Party::Instance(instance), message } = output else {
                 continue;
             };
@@ -754,7 +792,9 @@ impl World {
             return;
         }
         let kinds = FunctionKind::ALL.into_iter();
-        let to = kinds.map(Place::first).find(|place| host_name(place.kind) == peer);
+        let places = kinds.map(Place::first).flat_map(|place| [place, place.other()]);
+        let to = places.clone().find(|place| place.node_host() == peer);
+        let to = to.or_else(|| places.clone().find(|place| host_name(place.kind) == peer));
         let running =
             to.and_then(|to| Some((to, self.machines.get(&to).filter(|machine| machine.is_running())?)));
         let Some((to, machine)) = running else {

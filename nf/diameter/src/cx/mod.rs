@@ -358,44 +358,6 @@ pub struct PushProfileAnswer {
     pub result: ResultCode,
 }
 
-impl Request {
-    /// An answer to it that says nothing but `result`.
-    pub fn refused(&self, result: ResultCode) -> Answer {
-        let (server_name, capabilities) = (None, None);
-        match self {
-            Request::UserAuthorization(_) => {
-                Answer::UserAuthorization(UserAuthorizationAnswer { result, server_name, capabilities })
-            }
-            Request::LocationInformation(_) => {
-                Answer::LocationInformation(LocationInformationAnswer { result, server_name, capabilities })
-            }
-            Request::MultimediaAuthentication(_) => {
-                Answer::MultimediaAuthentication(MultimediaAuthenticationAnswer {
-                    result,
-                    private_identity: None,
-                    vector: None,
-                })
-            }
-            Request::ServerAssignment(_) => Answer::ServerAssignment(ServerAssignmentAnswer {
-                result,
-                private_identity: None,
-                user_data: None,
-                charging: None,
-                associated_identities: Vec::new(),
-                restoration: Vec::new(),
-            }),
-            Request::RegistrationTermination(_) => {
-                let associated_identities = Vec::new();
-                Answer::RegistrationTermination(RegistrationTerminationAnswer {
-                    result,
-                    associated_identities,
-                })
-            }
-            Request::PushProfile(_) => Answer::PushProfile(PushProfileAnswer { result }),
-        }
-    }
-}
-
 impl Answer {
     /// The result of any answer.
     pub fn result(&self) -> ResultCode {

@@ -357,6 +357,13 @@ impl Peer {
         self.await_answer(now, hop_by_hop);
     }
 
+    /// Waits no longer for the answer to a request: another peer is asked. Nothing comes back for this ticket.
+    pub fn let_go(&mut self, ticket: u64) {
+        if let Some(hop_by_hop) = self.pending.take_ticket(ticket) {
+            self.timers.set(Timer::Request(hop_by_hop), None);
+        }
+    }
+
     fn await_answer(&mut self, now: Instant, hop_by_hop: u32) {
         self.arm(Timer::Request(hop_by_hop), now + self.settings.request_timeout);
         if self.may_send_requests() {

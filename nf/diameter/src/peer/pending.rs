@@ -71,6 +71,14 @@ impl PendingTable {
         Some(pending)
     }
 
+    /// The request with this ticket, if it waits.
+    pub(super) fn take_ticket(&mut self, ticket: u64) -> Option<u32> {
+        let found = self.by_hop_by_hop.iter().find(|(_, pending)| pending.ticket == ticket);
+        let hop_by_hop = *found?.0;
+        self.take(hop_by_hop);
+        Some(hop_by_hop)
+    }
+
     pub(super) fn take_all(&mut self) -> BTreeMap<u32, Pending> {
         self.unsent.clear();
         std::mem::take(&mut self.by_hop_by_hop)

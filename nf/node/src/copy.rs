@@ -10,7 +10,7 @@ use clock::Instant;
 
 use crate::client::Client;
 use crate::function::{Function, Indication, ServerKey};
-use crate::mirror::{Change, Collector, Mirror, TableId, Unreadable};
+use crate::mirror::{Change, Collector, Mirror, Unreadable};
 use crate::node::{Emission, Node, TimerKey};
 use crate::server::Server;
 use crate::via::Branches;
@@ -29,25 +29,24 @@ impl<F: Function> Node<F> {
     /// From now on a copy follows, which has nothing yet; or none does.
     pub fn follow(&mut self, is_followed: bool) {
         self.emissions = is_followed.then(Vec::new);
-        self.servers.follow(is_followed);
-        self.clients.follow(is_followed);
-        self.server_numbers.follow(is_followed);
-        self.client_numbers.follow(is_followed);
-        self.branch_seed.follow(is_followed);
-        self.peers.questions.follow(is_followed);
-        self.function.follow(is_followed);
+        self.each(&mut |part| part.follow(is_followed));
     }
 
     /// Takes out what the copy must be told next, as much as there is room for, and what has left since.
     pub fn collect(&mut self, into: &mut Collector) -> Vec<Emission> {
-        self.branch_seed.collect(into);
-        self.server_numbers.collect(into);
-        self.client_numbers.collect(into);
-        self.servers.collect(into);
-        self.clients.collect(into);
-        self.peers.questions.collect(into);
-        self.function.collect(into);
+        self.each(&mut |part| part.collect(into));
         self.emissions.as_mut().map(std::mem::take).unwrap_or_default()
+    }
+
+    /// All that a copy has too.
+    fn each(&mut self, show: &mut dyn FnMut(&mut dyn Mirror)) {
+        show(&mut self.branch_seed);
+        show(&mut self.server_numbers);
+        show(&mut self.client_numbers);
+        show(&mut self.servers);
+        show(&mut self.clients);
+        show(&mut self.peers.questions);
+        show(&mut self.function);
     }
 
     /// This node follows another from now on: it keeps its Diameter connections, and does nothing else by itself. What it
@@ -65,14 +64,9 @@ impl<F: Function> Node<F> {
 
     /// Forgets all that a snapshot brings.
     pub fn clear(&mut self) {
-        self.servers.clear();
+        self.each(&mut |part| part.clear());
         self.server_index.clear();
         self.unanswered = 0;
-        self.clients.clear();
-        self.server_numbers.clear();
-        self.client_numbers.clear();
-        self.peers.questions.clear();
-        self.function.clear();
     }
 
     /// What reaches a node that follows is not for it. An operator is told so; a Diameter peer asks again as soon as it
@@ -96,26 +90,25 @@ impl<F: Function> Node<F> {
     /// Takes in what the serving node has told. The function may have something to commit: drain the outputs.
     pub fn apply(&mut self, now: Instant, change: &Change) -> Result<(), Unreadable> {
         if self.servers.owns(change) {
+            // It has an index beside it.
             let (key, server) = change.read::<ServerKey, Server>()?;
             self.put_server(key, server);
-        } else if self.clients.owns(change) {
-            let (number, client) = change.read::<u64, Client>()?;
-            match client {
-                Some(client) => self.clients.insert(number, client),
-                None => self.clients.remove(&number),
-            };
-        } else if self.branch_seed.apply(change)? {
-            if let Some(seed) = self.branch_seed.get(&()) {
-                self.branches = Branches::new(*seed);
+        } else {
+            let mut result = Ok(false);
+            self.each(&mut |part| {
+                if result == Ok(false) {
+                    result = part.apply(change);
+                }
+            });
+            if !result? {
+                let reason = format!("there is no table {}", change.table.0);
+                return Err(Unreadable { table: change.table, reason });
             }
-        } else if !self.server_numbers.apply(change)?
-            && !self.client_numbers.apply(change)?
-            && !self.peers.questions.apply(change)?
-            && !self.function.apply(change)?
+        }
+        if self.branch_seed.owns(change)
+            && let Some(seed) = self.branch_seed.get(&())
         {
-            let TableId(number) = change.table;
-            let reason = format!("there is no table {number}");
-            return Err(Unreadable { table: change.table, reason });
+            self.branches = Branches::new(*seed);
         }
         self.settle(now);
         Ok(())

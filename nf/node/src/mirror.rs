@@ -182,15 +182,6 @@ impl<K: Ord + Clone, V> Table<K, V> {
         Some(value)
     }
 
-    /// Takes out the entries for which `is_wanted` says so.
-    pub fn extract_if(&mut self, is_wanted: impl FnMut(&K, &mut V) -> bool) -> Vec<(K, V)> {
-        let extracted: Vec<(K, V)> = self.entries.extract_if(.., is_wanted).collect();
-        for (key, _) in &extracted {
-            self.mark(key);
-        }
-        extracted
-    }
-
     fn mark(&mut self, key: &K) {
         if let Some(changed) = &mut self.changed {
             changed.insert(key.clone());
@@ -227,7 +218,10 @@ where
     }
 
     fn clear(&mut self) {
-        self.extract_if(|_, _| true);
+        if let Some(changed) = &mut self.changed {
+            changed.extend(self.entries.keys().cloned());
+        }
+        self.entries.clear();
     }
 }
 

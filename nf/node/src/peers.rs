@@ -425,8 +425,9 @@ impl Peers {
 
     /// `node` speaks in the name of `host`: what is meant for that name goes there from now on.
     pub fn on_speaker(&mut self, host: &str, node: String) {
-        if self.speakers.len() < HOSTS_REMEMBERED_MAX || self.speakers.contains_key(host) {
-            self.speakers.insert(host.to_ascii_lowercase(), node);
+        let host = host.to_ascii_lowercase();
+        if self.speakers.len() < HOSTS_REMEMBERED_MAX || self.speakers.contains_key(&host) {
+            self.speakers.insert(host, node);
         }
     }
 

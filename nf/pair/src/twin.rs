@@ -226,7 +226,7 @@ impl<F: Function> Twin<F> {
                 break;
             }
         }
-        self.feed_snapshot(now);
+        self.feed_snapshot();
         self.release(now);
         while let Some(frame) = self.link.poll_datagram(now) {
             self.tell_other(LINK, &frame);
@@ -355,7 +355,7 @@ impl<F: Function> Twin<F> {
         }
     }
 
-    fn feed_snapshot(&mut self, _now: Instant) {
+    fn feed_snapshot(&mut self) {
         while self.feeding == Feeding::Snapshot
             && self.pushed - self.link.acknowledged() < SNAPSHOT_PIECES_MAX
         {

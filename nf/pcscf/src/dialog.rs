@@ -7,8 +7,8 @@
 //! process harms nobody whose device is correct. Bounded in number and in time. A target that changes in the middle
 //! of a dialog (RFC 3261 §12.2.1.2) is not followed.
 
-use clock::{Duration, Instant, TimerTable};
-use node::mirror::{Change, Collector, Mirror, Table, TableId, Unreadable};
+use clock::{Duration, Instant};
+use node::mirror::{Composite, Mirror, Table, TableId, Timers};
 use serde::{Deserialize, Serialize};
 use sip::Message;
 use sip::message::Name;
@@ -32,19 +32,17 @@ pub struct Dialog {
     pub routes: Vec<String>,
     /// The other end's contact, for the Request-URI.
     pub target: String,
-    /// When it is forgotten.
-    expires: Instant,
 }
 
 /// All that are remembered.
 pub struct Dialogs {
     known: Table<Key, Dialog>,
-    expiry: TimerTable<Key>,
+    expiry: Timers<Key>,
 }
 
 impl Default for Dialogs {
     fn default() -> Self {
-        Dialogs { known: Table::new(TableId(17)), expiry: TimerTable::default() }
+        Dialogs { known: Table::new(TableId(17)), expiry: Timers::new(TableId(20)) }
     }
 }
 
@@ -79,9 +77,8 @@ impl Dialogs {
             return;
         }
         let lifetime = if status < 200 { EARLY } else { ESTABLISHED };
-        let expires = now + lifetime;
-        self.expiry.set(key.clone(), Some(expires));
-        self.known.insert(key, Dialog { routes, target, expires });
+        self.expiry.set(key.clone(), Some(now + lifetime));
+        self.known.insert(key, Dialog { routes, target });
     }
 
     /// The dialog in which a device sends `request`.
@@ -111,27 +108,10 @@ impl Dialogs {
     }
 }
 
-impl Mirror for Dialogs {
-    fn follow(&mut self, is_followed: bool) {
-        self.known.follow(is_followed);
-    }
-
-    fn collect(&mut self, into: &mut Collector) {
-        self.known.collect(into);
-    }
-
-    fn apply(&mut self, change: &Change) -> Result<bool, Unreadable> {
-        if !self.known.owns(change) {
-            return Ok(false);
-        }
-        let (key, dialog) = change.read::<Key, Dialog>()?;
-        self.expiry.set(key, dialog.map(|dialog| dialog.expires));
-        self.known.apply(change)
-    }
-
-    fn clear(&mut self) {
-        self.known.clear();
-        self.expiry = TimerTable::default();
+impl Composite for Dialogs {
+    fn each(&mut self, show: &mut dyn FnMut(&mut dyn Mirror)) {
+        show(&mut self.known);
+        show(&mut self.expiry);
     }
 }
 

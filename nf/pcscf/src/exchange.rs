@@ -1,7 +1,7 @@
 //! What must be known when the response to a forwarded request comes back. Nothing here outlives its transaction.
 
-use clock::{Duration, Instant, TimerTable};
-use node::mirror::{Change, Collector, Mirror, Table, TableId, Unreadable, Word};
+use clock::{Duration, Instant};
+use node::mirror::{Composite, Mirror, Table, TableId, Timers, Word};
 use node::{Flow, ServerKey};
 use serde::{Deserialize, Serialize};
 use sip::Message;
@@ -79,22 +79,15 @@ pub enum Exchange {
     TowardsDevice(TowardsDevice),
 }
 
-/// An exchange, and when it ends by itself.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-struct Open {
-    exchange: Exchange,
-    until: Option<Instant>,
-}
-
 /// All forwarded requests.
 pub struct Exchanges {
-    open: Table<ServerKey, Open>,
-    linger: TimerTable<ServerKey>,
+    open: Table<ServerKey, Exchange>,
+    linger: Timers<ServerKey>,
 }
 
 impl Default for Exchanges {
     fn default() -> Self {
-        Exchanges { open: Table::new(TableId(16)), linger: TimerTable::default() }
+        Exchanges { open: Table::new(TableId(16)), linger: Timers::new(TableId(19)) }
     }
 }
 
@@ -108,20 +101,17 @@ impl Exchanges {
     }
 
     pub fn insert(&mut self, server: ServerKey, exchange: Exchange) {
-        self.open.insert(server, Open { exchange, until: None });
+        self.open.insert(server, exchange);
     }
 
     pub fn find(&self, server: ServerKey) -> Option<Exchange> {
-        self.open.get(&server).map(|open| open.exchange.clone())
+        self.open.get(&server).cloned()
     }
 
     /// A final response was passed on.
     pub fn finish(&mut self, now: Instant, server: ServerKey, is_invite_success: bool) {
         if is_invite_success {
-            if let Some(open) = self.open.get_mut(&server) {
-                open.until = Some(now + LINGER);
-                self.linger.set(server, open.until);
-            }
+            self.linger.set(server, Some(now + LINGER));
         } else {
             self.open.remove(&server);
         }
@@ -138,26 +128,9 @@ impl Exchanges {
     }
 }
 
-impl Mirror for Exchanges {
-    fn follow(&mut self, is_followed: bool) {
-        self.open.follow(is_followed);
-    }
-
-    fn collect(&mut self, into: &mut Collector) {
-        self.open.collect(into);
-    }
-
-    fn apply(&mut self, change: &Change) -> Result<bool, Unreadable> {
-        if !self.open.owns(change) {
-            return Ok(false);
-        }
-        let (server, open) = change.read::<ServerKey, Open>()?;
-        self.linger.set(server, open.as_ref().and_then(|open| open.until));
-        self.open.apply(change)
-    }
-
-    fn clear(&mut self) {
-        self.open.clear();
-        self.linger = TimerTable::default();
+impl Composite for Exchanges {
+    fn each(&mut self, show: &mut dyn FnMut(&mut dyn Mirror)) {
+        show(&mut self.open);
+        show(&mut self.linger);
     }
 }

@@ -32,7 +32,16 @@ impl Context {
             None => {
                 let own = std::env::current_exe().context("this program does not know where it lies")?;
                 let beside = own.parent().context("this program lies nowhere")?.to_owned();
-                if has_binaries(&beside) { beside } else { binaries_used_last(&places).unwrap_or(beside) }
+                // A program that lies in a build folder has its functions in the static target's folder of the same build.
+                let built = beside.join("../x86_64-unknown-linux-musl/nf");
+                if has_binaries(&beside) {
+                    beside
+                } else {
+                    let used_last = binaries_used_last(&places);
+                    used_last
+                        .or_else(|| built.canonicalize().ok().filter(|at| has_binaries(at)))
+                        .unwrap_or(beside)
+                }
             }
         };
         Ok(Context { places, binaries, chosen })

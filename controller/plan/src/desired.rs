@@ -160,6 +160,7 @@ impl Core {
             shed_after_milliseconds: 250,
             admin_socket: inputs.places.admin_socket(kind),
             state_directory: has_state.then(|| inputs.places.state_of(kind)),
+            pair: None,
             function: self.function(kind, inputs),
         }
     }

@@ -71,6 +71,9 @@ pub struct Config {
     /// Where durable state lies. Needed by HSS and P-CSCF.
     #[serde(default)]
     pub state_directory: Option<PathBuf>,
+    /// Its place in a pair; absent: it is alone.
+    #[serde(default)]
+    pub pair: Option<Pair>,
     /// What is particular to the function. Names the function.
     pub function: FunctionConfig,
 }
@@ -134,6 +137,104 @@ fn default_watchdog_seconds() -> u32 {
 
 fn default_request_milliseconds() -> u32 {
     3000
+}
+
+/// One instance's place in a pair (spec 2.1): two that share `hostName`, SIP addresses and state.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Pair {
+    /// The number of the pair in its core.
+    pub id: u32,
+    /// Which of the two: 1 or 2.
+    pub instance: u8,
+    /// Length of the lease (S2-Q2): the same at both instances and the witness. Shorter, and a busy machine loses it while it
+    /// works; longer, and the standby waits longer before it takes over from one that died unnoticed.
+    pub lease_milliseconds: u32,
+    /// Where it hears the other instance, the witness and its neighbours: UDP.
+    pub control_address: SocketAddr,
+    /// File with its private key (X25519), 64 hex digits, readable by the owner alone.
+    pub private_key_file: PathBuf,
+    /// The unix socket of the host agent, which holds the sockets of the pair and knows who has died.
+    pub agent_socket: PathBuf,
+    /// The other instance.
+    pub other: ControlParty,
+    /// The witness.
+    pub witness: ControlParty,
+    /// The pairs that it exchanges signalling with.
+    #[serde(default)]
+    pub neighbours: Vec<NeighbourPair>,
+}
+
+/// Somebody on the control link.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct ControlParty {
+    /// Where it hears: UDP.
+    pub control_address: SocketAddr,
+    /// Its public key (X25519), 64 hex digits.
+    pub public_key: String,
+}
+
+/// A pair on the other side of a signalling interface.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct NeighbourPair {
+    /// Its number.
+    pub id: u32,
+    /// Its logical host name.
+    pub host_name: String,
+    /// The SIP addresses that both instances share.
+    #[serde(default)]
+    pub addresses: Vec<SocketAddr>,
+    /// Its two instances, in order.
+    pub instances: Vec<NeighbourInstance>,
+}
+
+/// One of the two of a [`NeighbourPair`].
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct NeighbourInstance {
+    /// Where it hears: UDP.
+    pub control_address: SocketAddr,
+    /// Its public key (X25519), 64 hex digits.
+    pub public_key: String,
+    /// What it calls itself over Diameter, if it speaks it: its `diameter.nodeHost`.
+    #[serde(default)]
+    pub node_host: Option<String>,
+}
+
+/// The configuration of a witness process.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct Witness {
+    /// The instance's own name; it marks logs and metrics.
+    pub instance: String,
+    /// Where it hears the instances: UDP.
+    pub control_address: SocketAddr,
+    /// File with its private key (X25519), 64 hex digits, readable by the owner alone.
+    pub private_key_file: PathBuf,
+    /// The unix socket of the host agent, which tells who has died.
+    pub agent_socket: PathBuf,
+    /// The unix socket of the admin endpoint.
+    pub admin_socket: PathBuf,
+    /// Where its records lie.
+    pub state_directory: PathBuf,
+    /// The pairs it is witness of.
+    pub pairs: Vec<WitnessedPair>,
+}
+
+/// One pair of a witness.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct WitnessedPair {
+    /// Its number.
+    pub id: u32,
+    /// Length of its lease.
+    pub lease_milliseconds: u32,
+    /// What it has nowhere else (an HSS): when both have lost their memory, only who held last may begin again, with its store.
+    pub is_durable: bool,
+    /// Its two instances, in order.
+    pub instances: Vec<ControlParty>,
 }
 
 /// SIP timers (RFC 3261 §17, table 4), in milliseconds.

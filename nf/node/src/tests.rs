@@ -85,6 +85,7 @@ fn node(targets: &[&'static str]) -> Node<Relay> {
         shed_after_milliseconds: 250,
         admin_socket: "/nowhere".into(),
         state_directory: None,
+        pair: None,
         function: FunctionConfig::Icscf(Icscf { servers: vec![], server_patience_milliseconds: 4000 }),
     };
     let setup = Setup { config, topology: Topology::default(), wall: WallOrigin::default(), seed: [7; 32] };

@@ -435,6 +435,7 @@ fn config(place: Place, is_paired: bool) -> Config {
         shed_after_milliseconds: 250,
         admin_socket: "/nowhere".into(),
         state_directory: None,
+        pair: None,
         function,
     }
 }

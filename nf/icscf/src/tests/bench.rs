@@ -36,6 +36,7 @@ pub fn setup(servers: &[&str]) -> Setup {
         shed_after_milliseconds: 500,
         admin_socket: "/tmp/none".into(),
         state_directory: None,
+        pair: None,
         function: FunctionConfig::Icscf(IcscfConfig {
             servers: servers
                 .iter()

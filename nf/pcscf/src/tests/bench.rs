@@ -33,6 +33,7 @@ pub fn config() -> Config {
         shed_after_milliseconds: 500,
         admin_socket: "/tmp/none".into(),
         state_directory: None,
+        pair: None,
         function: FunctionConfig::Pcscf(PcscfConfig {
             icscf_uri: "sip:icscf.ims.example".into(),
             visited_network: "ims.example".into(),

@@ -207,6 +207,7 @@ impl Home {
             shed_after_milliseconds: 500,
             admin_socket: "admin".into(),
             state_directory: None,
+            pair: None,
             function: FunctionConfig::Scscf(settings.clone()),
         };
         let setup = Setup {

@@ -3,7 +3,7 @@
 //! | path | answer |
 //! |---|---|
 //! | `GET /livez` | 200 while the loop turns; 503 when it has stood still for five seconds |
-//! | `GET /readyz` | 200 when the function can serve; else 503. The body lists what is missing |
+//! | `GET /readyz` | 200 when the function can serve, or take over; else 503. The body lists what is missing, and how it stands in its pair |
 //! | `GET /metrics` | Prometheus text |
 //! | `GET /trace?key=` | recorded messages of a Call-ID or identity, oldest first |
 //! | `GET /info` | instance, function, version, pid, start, addresses, hash of the configuration |
@@ -28,6 +28,7 @@ use clock::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 use tokio::sync::{mpsc, oneshot};
 
+use crate::machine::Standing;
 use crate::metrics::Metrics;
 use crate::trace::Recorder;
 
@@ -45,6 +46,8 @@ pub struct Shared {
     pub is_stopping: AtomicBool,
     /// Diameter peers: those that are needed, and those that are up.
     pub peers: Mutex<Peers>,
+    /// How it stands in its pair; `None`: it is alone.
+    pub standing: Mutex<Option<Standing>>,
 }
 
 /// Diameter peers by host name.
@@ -103,11 +106,23 @@ impl Shared {
         self.peers.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Shows how it stands in its pair.
+    pub fn show_standing(&self, standing: Option<Standing>) {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner) = standing;
+    }
+
+    fn standing(&self) -> Option<Standing> {
+        *self.standing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// What keeps this function from serving, in sentences.
     fn missing(&self) -> Vec<String> {
         let mut missing = Vec::new();
         if self.is_stopping.load(Ordering::Relaxed) {
             missing.push("stopping".to_owned());
+        }
+        if self.standing().is_some_and(|standing| !standing.has_copy) {
+            missing.push("has not heard yet what the instance that serves knows".to_owned());
         }
         let peers = self.peers();
         if !peers.wanted.is_empty() && peers.wanted.is_disjoint(&peers.up) {
@@ -193,11 +208,14 @@ async fn livez(State(endpoint): State<Endpoint>) -> Response {
 struct Readiness {
     ready: bool,
     missing: Vec<String>,
+    #[serde(flatten)]
+    standing: Option<Standing>,
 }
 
 async fn readyz(State(endpoint): State<Endpoint>) -> Response {
     let missing = endpoint.shared.missing();
-    let readiness = Readiness { ready: missing.is_empty(), missing };
+    let standing = endpoint.shared.standing();
+    let readiness = Readiness { ready: missing.is_empty(), missing, standing };
     let status = if readiness.ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
     (status, axum::Json(readiness)).into_response()
 }

@@ -5,7 +5,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use node::config::{Config, FunctionConfig, FunctionKind};
+use node::config::{Config, FunctionConfig, FunctionKind, HostAgent, Pair, Witness};
 use sha2::{Digest, Sha256};
 
 /// A configuration that was read and found good.
@@ -24,36 +24,46 @@ pub struct ConfigError(Vec<String>);
 
 /// Reads and checks the configuration of a `kind`.
 pub fn load(path: &Path, kind: FunctionKind) -> Result<Loaded, ConfigError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| ConfigError(vec![format!("{}: cannot be read: {error}", path.display())]))?;
-    parse(&text, path, kind)
+    parse(&read(path)?, path, kind)
 }
 
-fn parse(text: &str, path: &Path, kind: FunctionKind) -> Result<Loaded, ConfigError> {
-    let file = path.display();
+/// Reads and checks the configuration of a witness.
+pub fn load_witness(path: &Path) -> Result<Witness, ConfigError> {
+    let text = read(path)?;
+    let witness: Witness = deserialize(&text, path)?;
+    let mut mistakes = Mistakes(Vec::new());
+    mistakes.check_witness(&witness);
+    mistakes.into_result(&text, path)?;
+    Ok(witness)
+}
+
+/// Reads the configuration of a host agent.
+pub fn load_host_agent(path: &Path) -> Result<HostAgent, ConfigError> {
+    deserialize(&read(path)?, path)
+}
+
+fn read(path: &Path) -> Result<String, ConfigError> {
+    std::fs::read_to_string(path)
+        .map_err(|error| ConfigError(vec![format!("{}: cannot be read: {error}", path.display())]))
+}
+
+fn deserialize<T: serde::de::DeserializeOwned>(text: &str, path: &Path) -> Result<T, ConfigError> {
     let options = serde_saphyr::options! { with_snippet: false };
-    let config: Config = serde_saphyr::from_str_with_options(text, options).map_err(|error| {
+    serde_saphyr::from_str_with_options(text, options).map_err(|error| {
         let line = error.location().map_or(0, |location| location.line());
         let field = field_at(text, usize::try_from(line).unwrap_or(0));
         let reason = first_line(&error.to_string());
-        ConfigError(vec![format!("{file}:{line}: {field}{reason}")])
-    })?;
+        ConfigError(vec![format!("{}:{line}: {field}{reason}", path.display())])
+    })
+}
+
+fn parse(text: &str, path: &Path, kind: FunctionKind) -> Result<Loaded, ConfigError> {
+    let config: Config = deserialize(text, path)?;
     let mut mistakes = Mistakes(Vec::new());
     mistakes.check(&config, kind);
-    if mistakes.0.is_empty() {
-        let hash = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
-        return Ok(Loaded { config, hash });
-    }
-    Err(ConfigError(
-        mistakes
-            .0
-            .into_iter()
-            .map(|(field, reason)| match line_of(text, &field) {
-                Some(line) => format!("{file}:{line}: {field}: {reason}"),
-                None => format!("{file}: {field}: {reason}"),
-            })
-            .collect(),
-    ))
+    mistakes.into_result(text, path)?;
+    let hash = Sha256::digest(text.as_bytes()).iter().map(|byte| format!("{byte:02x}")).collect();
+    Ok(Loaded { config, hash })
 }
 
 fn first_line(text: &str) -> String {
@@ -66,6 +76,37 @@ fn first_line(text: &str) -> String {
 struct Mistakes(Vec<(String, String)>);
 
 impl Mistakes {
+    fn into_result(self, text: &str, path: &Path) -> Result<(), ConfigError> {
+        if self.0.is_empty() {
+            return Ok(());
+        }
+        let file = path.display();
+        let told = self.0.into_iter().map(|(field, reason)| match line_of(text, &field) {
+            Some(line) => format!("{file}:{line}: {field}: {reason}"),
+            None => format!("{file}: {field}: {reason}"),
+        });
+        Err(ConfigError(told.collect()))
+    }
+
+    fn check_witness(&mut self, witness: &Witness) {
+        self.expect(!witness.pairs.is_empty(), "pairs", "must name at least one pair");
+        for (index, pair) in witness.pairs.iter().enumerate() {
+            let field = format!("pairs[{index}]");
+            self.check_lease(&format!("{field}.leaseMilliseconds"), pair.lease_milliseconds);
+            let instances = format!("{field}.instances");
+            self.expect(pair.instances.len() == 2, &instances, "must name two instances");
+            for (number, instance) in pair.instances.iter().enumerate() {
+                self.check_key(&format!("{instances}[{number}].publicKey"), &instance.public_key);
+            }
+            let is_first = !witness.pairs[..index].iter().any(|other| other.id == pair.id);
+            self.expect(is_first, &format!("{field}.id"), "is the number of another pair too");
+        }
+    }
+
+    fn check_lease(&mut self, field: &str, milliseconds: u32) {
+        self.expect((20..=10_000).contains(&milliseconds), field, "must lie between 20 and 10000 ms");
+    }
+
     fn expect(&mut self, is_right: bool, field: &str, reason: impl Into<String>) {
         if !is_right {
             self.0.push((field.to_owned(), reason.into()));
@@ -87,6 +128,9 @@ impl Mistakes {
         }
         self.check_addresses(config, kind);
         self.check_durations(config);
+        if let Some(pair) = &config.pair {
+            self.check_pair(pair);
+        }
         let needs_state = matches!(kind, FunctionKind::Hss | FunctionKind::Pcscf);
         let reason = "is needed: this function keeps durable state";
         self.expect(!needs_state || config.state_directory.is_some(), "stateDirectory", reason);
@@ -135,6 +179,26 @@ impl Mistakes {
                 );
             }
         }
+    }
+
+    fn check_pair(&mut self, pair: &Pair) {
+        self.expect(matches!(pair.instance, 1 | 2), "pair.instance", "must be 1 or 2");
+        self.check_lease("pair.leaseMilliseconds", pair.lease_milliseconds);
+        self.check_key("pair.other.publicKey", &pair.other.public_key);
+        self.check_key("pair.witness.publicKey", &pair.witness.public_key);
+        for (index, neighbour) in pair.neighbours.iter().enumerate() {
+            let field = format!("pair.neighbours[{index}]");
+            self.expect(neighbour.id != pair.id, &format!("{field}.id"), "is the pair itself");
+            let instances = format!("{field}.instances");
+            self.expect(neighbour.instances.len() == 2, &instances, "must name two instances");
+            for (number, instance) in neighbour.instances.iter().enumerate() {
+                self.check_key(&format!("{instances}[{number}].publicKey"), &instance.public_key);
+            }
+        }
+    }
+
+    fn check_key(&mut self, field: &str, key: &str) {
+        self.expect(hex_key(key).is_some(), field, "must be 64 hex digits");
     }
 
     fn check_addresses(&mut self, config: &Config, kind: FunctionKind) {
@@ -278,18 +342,19 @@ pub fn read_key(path: &Path) -> Result<[u8; 32], ConfigError> {
     }
     let text = std::fs::read_to_string(path)
         .map_err(|error| refuse(format!("the key file cannot be read: {error}")))?;
-    let digits = text.trim().as_bytes();
+    hex_key(text.trim()).ok_or_else(|| refuse("the key file must hold 64 hex digits and nothing else".into()))
+}
+
+/// A key of 32 bytes from its hex digits.
+pub fn hex_key(text: &str) -> Option<[u8; 32]> {
     let mut key = [0; 32];
-    let is_right = digits.len() == 64
-        && key.iter_mut().zip(digits.chunks_exact(2)).all(|(byte, pair)| {
-            let value = std::str::from_utf8(pair).ok().filter(|pair| is_hex(pair));
-            value.and_then(|pair| u8::from_str_radix(pair, 16).ok()).map(|value| *byte = value).is_some()
-        });
-    if is_right {
-        Ok(key)
-    } else {
-        Err(refuse("the key file must hold 64 hex digits and nothing else".into()))
+    if text.len() != 64 || !is_hex(text) {
+        return None;
     }
+    for (byte, pair) in key.iter_mut().zip(text.as_bytes().chunks_exact(2)) {
+        *byte = u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok()?;
+    }
+    Some(key)
 }
 
 /// A function's state directory, made when it is not there, for the owner alone.

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 
 use node::config::Config;
 use node::wire::Transport;
@@ -39,27 +39,126 @@ const BACKLOG: i32 = 4096;
 
 /// Binds everything the configuration names. Needs a tokio runtime.
 pub fn bind(config: &Config) -> Result<Bound, ListenError> {
-    let mut bound = Bound::default();
-    for listen in &config.listen {
-        for transport in &listen.transports {
+    let sockets = Sockets::bind(config)?;
+    let refused = |error: io::Error| explain(sockets.first(), "sip", &error);
+    let bound = sockets.open().map_err(refused)?;
+    Ok(Bound { diameter: bind_diameter(config)?, ..bound })
+}
+
+/// Binds the Diameter listeners alone: they belong to an instance, not to its pair. Needs a tokio runtime.
+pub fn bind_diameter(config: &Config) -> Result<Vec<(SocketAddr, TcpListener)>, ListenError> {
+    config.diameter.iter().flat_map(|diameter| &diameter.listen).map(|address| tcp(*address)).collect()
+}
+
+/// The SIP sockets of a function, bound but not read: a pair shares them, and only the instance that serves opens them.
+#[derive(Default)]
+pub struct Sockets {
+    udp: Vec<(SocketAddr, std::net::UdpSocket)>,
+    tcp: Vec<(SocketAddr, std::net::TcpListener)>,
+}
+
+impl Sockets {
+    /// Binds what the configuration names.
+    pub fn bind(config: &Config) -> Result<Sockets, ListenError> {
+        let mut sockets = Sockets::default();
+        for (address, transport) in wanted(config) {
             match transport {
-                Transport::Udp => bound.udp.push(udp(listen.address)?),
-                Transport::Tcp => bound.tcp.push(tcp(listen.address)?),
+                Transport::Udp => sockets.udp.push(bind_udp(address)?),
+                Transport::Tcp => sockets.tcp.push(bind_tcp(address)?),
             }
         }
+        Ok(sockets)
     }
-    for address in config.diameter.iter().flat_map(|diameter| &diameter.listen) {
-        bound.diameter.push(tcp(*address)?);
+
+    /// Takes sockets that somebody else has bound; `None` when they are not those that the configuration names.
+    pub fn take(config: &Config, descriptors: Vec<OwnedFd>) -> Option<Sockets> {
+        let mut found = Sockets::default();
+        for socket in descriptors.into_iter().map(Socket::from) {
+            let address = socket.local_addr().ok()?.as_socket()?;
+            match socket.r#type().ok()? {
+                Type::DGRAM => found.udp.push((address, socket.into())),
+                Type::STREAM => found.tcp.push((address, socket.into())),
+                _ => return None,
+            }
+        }
+        let mut sockets = Sockets::default();
+        for (address, transport) in wanted(config) {
+            match transport {
+                Transport::Udp => sockets.udp.push(pick(&mut found.udp, address)?),
+                Transport::Tcp => sockets.tcp.push(pick(&mut found.tcp, address)?),
+            }
+        }
+        (found.udp.is_empty() && found.tcp.is_empty()).then_some(sockets)
     }
-    Ok(bound)
+
+    /// All of them, to be handed over.
+    pub fn descriptors(&self) -> Vec<BorrowedFd<'_>> {
+        let udp = self.udp.iter().map(|(_, socket)| socket.as_fd());
+        udp.chain(self.tcp.iter().map(|(_, listener)| listener.as_fd())).collect()
+    }
+
+    /// Lets the event loop read them, until what it is given is dropped. Needs a tokio runtime.
+    pub fn open(&self) -> io::Result<Bound> {
+        let mut bound = Bound::default();
+        for (address, socket) in &self.udp {
+            bound.udp.push((*address, readable(socket.try_clone()?)?));
+        }
+        for (address, listener) in &self.tcp {
+            bound.tcp.push((*address, TcpListener::from_std(listener.try_clone()?)?));
+        }
+        Ok(bound)
+    }
+
+    /// Where they listen, with transport.
+    pub fn addresses(&self) -> impl Iterator<Item = String> {
+        let udp = self.udp.iter().map(|(address, _)| format!("{address}/udp"));
+        udp.chain(self.tcp.iter().map(|(address, _)| format!("{address}/tcp")))
+    }
+
+    fn first(&self) -> SocketAddr {
+        let first = self.udp.first().map(|(address, _)| *address);
+        first.or_else(|| self.tcp.first().map(|(address, _)| *address)).unwrap_or(([0, 0, 0, 0], 0).into())
+    }
+}
+
+fn wanted(config: &Config) -> impl Iterator<Item = (SocketAddr, Transport)> {
+    let each = |listen: &node::config::Listen| {
+        let address = listen.address;
+        listen.transports.clone().into_iter().map(move |transport| (address, transport))
+    };
+    config.listen.iter().flat_map(each)
+}
+
+fn pick<T>(found: &mut Vec<(SocketAddr, T)>, address: SocketAddr) -> Option<(SocketAddr, T)> {
+    let position = found.iter().position(|(local, _)| *local == address)?;
+    Some(found.swap_remove(position))
 }
 
 /// A UDP socket that the event loop is told of only when there is something to read. A datagram that cannot be sent is lost
 /// anyway, and who waits to write is woken each time a receiver has taken one of our datagrams: twice as often as needed.
 pub type Datagrams = AsyncFd<std::net::UdpSocket>;
 
-/// Binds a UDP socket; gives back the address it has.
+/// Binds a UDP socket; gives back the address it has. Needs a tokio runtime.
 pub fn udp(address: SocketAddr) -> Result<(SocketAddr, Datagrams), ListenError> {
+    let (local, socket) = bind_udp(address)?;
+    Ok((local, readable(socket).map_err(|error| explain(address, "udp", &error))?))
+}
+
+/// Binds a TCP listener; gives back the address it has. Needs a tokio runtime.
+pub fn tcp(address: SocketAddr) -> Result<(SocketAddr, TcpListener), ListenError> {
+    let (local, listener) = bind_tcp(address)?;
+    Ok((local, TcpListener::from_std(listener).map_err(|error| explain(address, "tcp", &error))?))
+}
+
+fn readable(socket: std::net::UdpSocket) -> io::Result<Datagrams> {
+    #[expect(
+        deprecated,
+        reason = "its successor is unsafe for types that may lend another descriptor; UdpSocket never does"
+    )]
+    Datagrams::with_interest(socket, Interest::READABLE)
+}
+
+fn bind_udp(address: SocketAddr) -> Result<(SocketAddr, std::net::UdpSocket), ListenError> {
     let attempt = || {
         let socket = Socket::new(Domain::for_address(address), Type::DGRAM, Some(Protocol::UDP))?;
         if address.is_ipv6() {
@@ -71,19 +170,12 @@ pub fn udp(address: SocketAddr) -> Result<(SocketAddr, Datagrams), ListenError> 
         // No SO_REUSEADDR: two processes on one UDP port would share the messages by chance.
         socket.bind(&address.into())?;
         let socket = std::net::UdpSocket::from(into_nonblocking(socket)?);
-        let local = socket.local_addr()?;
-        #[expect(
-            deprecated,
-            reason = "its successor is unsafe for types that may lend another descriptor; UdpSocket never does"
-        )]
-        let socket = Datagrams::with_interest(socket, Interest::READABLE)?;
-        Ok((local, socket))
+        Ok((socket.local_addr()?, socket))
     };
     attempt().map_err(|error| explain(address, "udp", &error))
 }
 
-/// Binds a TCP listener; gives back the address it has.
-pub fn tcp(address: SocketAddr) -> Result<(SocketAddr, TcpListener), ListenError> {
+fn bind_tcp(address: SocketAddr) -> Result<(SocketAddr, std::net::TcpListener), ListenError> {
     let attempt = || {
         let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP))?;
         if address.is_ipv6() {
@@ -93,7 +185,7 @@ pub fn tcp(address: SocketAddr) -> Result<(SocketAddr, TcpListener), ListenError
         socket.set_reuse_address(true)?;
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
-        let listener = TcpListener::from_std(into_nonblocking(socket)?.into())?;
+        let listener = std::net::TcpListener::from(into_nonblocking(socket)?);
         Ok((listener.local_addr()?, listener))
     };
     attempt().map_err(|error| explain(address, "tcp", &error))

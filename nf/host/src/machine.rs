@@ -1,9 +1,11 @@
-//! What the driver drives: any sans-I/O machine that takes [`wire::Input`] and gives [`wire::Output`].
+//! What the driver drives: any sans-I/O machine that takes [`wire::Input`] and gives [`pair::Output`].
 //!
-//! The driver knows a network function by these four methods alone, so that its tests can run a dummy.
+//! The driver knows a network function by these methods alone, so that its tests can run a dummy. Those with a default are
+//! for instances of pairs; a machine that is alone may always read and send.
 
 use clock::Instant;
 use node::wire;
+use serde::Serialize;
 
 /// A machine without I/O. One call in, then drain [`Machine::poll_output`] until it is empty.
 pub trait Machine {
@@ -12,9 +14,38 @@ pub trait Machine {
     /// Acts on deadlines that have passed.
     fn handle_timeout(&mut self, now: Instant);
     /// The next output, in the order in which they must happen.
-    fn poll_output(&mut self) -> Option<wire::Output>;
+    fn poll_output(&mut self) -> Option<pair::Output>;
     /// When to call [`Machine::handle_timeout`].
     fn poll_timeout(&self) -> Option<Instant>;
+    /// Takes in what another party of its pair said.
+    fn handle_pair(&mut self, _now: Instant, _input: pair::Input) {}
+    /// May it take what has come to the addresses of its pair?
+    fn may_read(&self, _now: Instant) -> bool {
+        true
+    }
+    /// May what it said leave now (S2-Q2)?
+    fn may_send(&self, _now: Instant) -> bool {
+        true
+    }
+    /// How it stands in its pair.
+    fn standing(&self) -> Option<Standing> {
+        None
+    }
+}
+
+/// How an instance stands in its pair, for operators.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Standing {
+    /// `joining`, `standby`, `asking`, `serving` or `handingOver`.
+    pub role: &'static str,
+    /// The newest epoch it knows of.
+    pub epoch: u64,
+    /// It serves, and the other one can take over.
+    pub is_protected: bool,
+    /// It has what the other one has told it, or serves itself.
+    #[serde(skip)]
+    pub has_copy: bool,
 }
 
 /// What keeps a function's writes: the driver's end of a [`node::Store`].
@@ -57,8 +88,8 @@ impl<F: node::Function> Machine for node::Node<F> {
         node::Node::handle_timeout(self, now);
     }
 
-    fn poll_output(&mut self) -> Option<wire::Output> {
-        node::Node::poll_output(self)
+    fn poll_output(&mut self) -> Option<pair::Output> {
+        node::Node::poll_output(self).map(pair::Output::Node)
     }
 
     fn poll_timeout(&self) -> Option<Instant> {

@@ -22,6 +22,7 @@ use clock::{Duration, Instant, WallOrigin};
 use node::Event;
 use node::function::CommandKey;
 use node::wire::{Flow, Input, Output, Transport};
+use pair::Output as Told;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
@@ -30,6 +31,7 @@ use crate::diameter::DiameterStreams;
 use crate::log::Log;
 use crate::machine::{Built, Durable, Machine};
 use crate::metrics::seconds;
+use crate::paired::PairWires;
 use crate::stream::Report;
 use crate::tcp::{Arrival, SipStreams};
 use crate::udp::Udp;
@@ -59,6 +61,8 @@ pub enum End {
     StoppedInHaste,
     /// The store could not be made durable.
     StoreFailed,
+    /// It cannot go on as an instance of its pair, and must be started anew.
+    Broken,
 }
 
 /// The way to the world of one machine.
@@ -71,6 +75,8 @@ pub struct Wires {
     pub diameter: DiameterStreams,
     /// Operators.
     pub commands: mpsc::Receiver<Command>,
+    /// The other parties of its pair, if it has one.
+    pub pair: Option<PairWires>,
 }
 
 /// A machine with its wires.
@@ -83,9 +89,14 @@ pub struct Driver<M> {
     wall: WallOrigin,
     /// Inputs that the driver itself made: deliveries that failed.
     own: VecDeque<Input>,
-    /// Outputs behind a commit.
-    held: VecDeque<Output>,
+    /// Outputs behind a commit, or behind a lease that has to be renewed.
+    held: VecDeque<Told>,
     wants_commit: bool,
+    /// It reads what comes to the addresses of its pair. Always true of a machine that is alone.
+    is_serving: bool,
+    /// It hands over before it stops.
+    is_stop_due: bool,
+    is_broken: bool,
     sip_reports: VecDeque<Report>,
     diameter_reports: VecDeque<Report>,
     scratch: Vec<Report>,
@@ -108,6 +119,9 @@ impl<M: Machine> Driver<M> {
     /// Joins a machine to its wires.
     pub fn new(built: Built<M>, wires: Wires, shared: Arc<Shared>, wall: WallOrigin) -> Driver<M> {
         Driver {
+            is_serving: wires.pair.is_none(),
+            is_stop_due: false,
+            is_broken: false,
             machine: built.machine,
             store: built.store,
             wires,
@@ -146,10 +160,14 @@ impl<M: Machine> Driver<M> {
             if !self.commit_and_release() || (self.is_stopped && !self.commit_and_release()) {
                 return Ok(End::StoreFailed);
             }
+            if self.is_broken {
+                return Ok(End::Broken);
+            }
             if self.is_stopped {
                 self.send_last_words().await;
                 return Ok(End::Stopped);
             }
+            self.show_standing();
             if self.stop_deadline.is_some_and(|deadline| now >= deadline) {
                 tracing::warn!("stopping although not all is answered");
                 return Ok(End::StoppedInHaste);
@@ -179,7 +197,10 @@ impl<M: Machine> Driver<M> {
 
     /// Handles a bounded number of inputs and deadlines.
     fn round(&mut self, now: Instant) {
-        self.wires.udp.fill(now);
+        self.take_pair(now);
+        if self.may_read(now) {
+            self.wires.udp.fill(now);
+        }
         for _ in 0..self.own.len() {
             let Some(input) = self.own.pop_front() else { break };
             self.handle(now, input);
@@ -199,6 +220,21 @@ impl<M: Machine> Driver<M> {
         }
     }
 
+    /// First, because leases depend on it.
+    fn take_pair(&mut self, now: Instant) {
+        let Some(wires) = &mut self.wires.pair else { return };
+        wires.handle_timeout(now);
+        for input in wires.receive(now) {
+            self.machine.handle_pair(now, input);
+            self.drain_machine();
+        }
+    }
+
+    /// May it take what has come to its addresses? An instance that stood still must not, before it knows that it still serves.
+    fn may_read(&self, now: Instant) -> bool {
+        self.is_serving && self.machine.may_read(now)
+    }
+
     fn take_diameter(&mut self, now: Instant) {
         let mut inputs: Vec<Input> = self.wires.diameter.take_accepted().collect();
         let count = self.diameter_reports.len().min(DIAMETER_PER_ROUND);
@@ -213,6 +249,10 @@ impl<M: Machine> Driver<M> {
         for _ in 0..COMMANDS_PER_ROUND {
             let waiting = self.command_waiting.take();
             let Some(command) = waiting.or_else(|| self.wires.commands.try_recv().ok()) else { return };
+            if command.name == "hand-over" && self.wires.pair.is_some() {
+                self.hand_over(now, command.answer);
+                continue;
+            }
             let key = CommandKey(self.command_next);
             self.command_next += 1;
             self.commands_open.insert(key, command.answer);
@@ -250,24 +290,55 @@ impl<M: Machine> Driver<M> {
         self.drain_machine();
     }
 
+    fn hand_over(&mut self, now: Instant, answer: oneshot::Sender<Result<Bytes, String>>) {
+        let is_protected = self.machine.standing().is_some_and(|standing| standing.is_protected);
+        let result = match is_protected {
+            true => Ok(Bytes::from_static(b"{}")),
+            false => Err("this instance does not serve, or nobody is in sync to take over".to_owned()),
+        };
+        if result.is_ok() {
+            tracing::info!("handing over");
+            self.machine.handle_pair(now, pair::Input::HandOver);
+            self.drain_machine();
+        }
+        // Who asked may have gone.
+        let _ = answer.send(result);
+    }
+
     fn drain_machine(&mut self) {
         while let Some(output) = self.machine.poll_output() {
-            if matches!(output, Output::Commit) {
+            if matches!(output, Told::Node(Output::Commit)) {
                 self.wants_commit = true;
-            } else if self.wants_commit {
-                self.held.push_back(output);
+            } else if matches!(output, Told::Following(_)) {
+                // What was not sent under the lease must not be sent after it.
+                self.held.retain(|held| !is_emission(held));
+                self.act_or_hold(output);
             } else {
-                self.act(output);
+                self.act_or_hold(output);
             }
         }
     }
 
+    fn act_or_hold(&mut self, output: Told) {
+        // Without a lease only emissions wait: the others are how it is renewed.
+        let waits = is_emission(&output) && (!self.held.is_empty() || self.is_without_lease());
+        if self.wants_commit || waits {
+            self.held.push_back(output);
+        } else {
+            self.act_told(output);
+        }
+    }
+
+    /// S2-Q2: the end of the lease is compared with the clock directly before anything leaves.
+    fn is_without_lease(&self) -> bool {
+        self.wires.pair.is_some() && !self.machine.may_send(crate::clock::now())
+    }
+
     /// Makes the store durable if anything waits for it. `false`: it failed, nothing may leave any more.
     fn commit_and_release(&mut self) -> bool {
-        if !std::mem::take(&mut self.wants_commit) {
-            return true;
-        }
-        if let Some(store) = &mut self.store {
+        if std::mem::take(&mut self.wants_commit)
+            && let Some(store) = &mut self.store
+        {
             let begin = crate::clock::now();
             let result = store.commit();
             let took = crate::clock::now().saturating_since(begin);
@@ -280,9 +351,63 @@ impl<M: Machine> Driver<M> {
             }
         }
         for output in std::mem::take(&mut self.held) {
-            self.act(output);
+            self.act_or_hold(output);
         }
         true
+    }
+
+    fn act_told(&mut self, output: Told) {
+        let now = crate::clock::now();
+        match output {
+            Told::Node(output) => self.act(output),
+            Told::Serving(epoch) => {
+                tracing::info!(epoch = epoch.0, "serving");
+                self.serve();
+            }
+            Told::Following(epoch) => {
+                tracing::info!(epoch = epoch.0, "following");
+                self.is_serving = false;
+                self.wires.udp.replace(Vec::new());
+                self.wires.tcp.listen(Vec::new());
+                // Who is connected here connects again, and finds the other one.
+                self.wires.tcp.streams().close_all();
+                if self.is_stop_due {
+                    self.is_stopped = true;
+                }
+            }
+            Told::Became(became) => tracing::info!(?became, "in the pair"),
+            Told::Broken(reason) => self.break_off(&reason),
+            Told::ToOther(_) | Told::ToWitness(..) | Told::ToNeighbour(..) | Told::Persist(_) => {
+                let result = self.wires.pair.as_mut().map_or(Ok(()), |wires| wires.act(now, &output));
+                if let Err(error) = result {
+                    self.break_off(&format!("what must be durable cannot be kept: {error}"));
+                }
+            }
+        }
+    }
+
+    /// Reads what comes to the addresses of the pair, and what has waited there.
+    fn serve(&mut self) {
+        let Some(wires) = &self.wires.pair else { return };
+        match wires.open() {
+            Ok(bound) => {
+                self.wires.udp.replace(bound.udp);
+                self.wires.tcp.listen(bound.tcp);
+                self.is_serving = true;
+            }
+            Err(error) => self.break_off(&format!("the sockets of the pair cannot be read: {error}")),
+        }
+    }
+
+    fn break_off(&mut self, reason: &str) {
+        self.observe(&Event::Alarm { cause: "pair", reason: reason.to_owned() });
+        self.is_broken = true;
+    }
+
+    fn show_standing(&self) {
+        if self.wires.pair.is_some() {
+            self.shared.show_standing(self.machine.standing());
+        }
     }
 
     fn act(&mut self, output: Output) {
@@ -342,6 +467,9 @@ impl<M: Machine> Driver<M> {
         metrics.sip_connections.set(i64::try_from(self.wires.tcp.streams().len()).unwrap_or(i64::MAX));
         let up = self.shared.peers().up.len();
         metrics.diameter_peers_up.set(i64::try_from(up).unwrap_or(i64::MAX));
+        if let Some(wires) = &mut self.wires.pair {
+            wires.tick();
+        }
         // A command whose asker has gone is forgotten when its result comes, at the latest when it never does.
         self.commands_open.retain(|_, answer| !answer.is_closed());
         let step = crate::clock::wall_origin().0.0.abs_diff(self.wall.0.0);
@@ -365,7 +493,16 @@ impl<M: Machine> Driver<M> {
         self.shared.is_stopping.store(true, Ordering::Relaxed);
         let now = crate::clock::now();
         self.stop_deadline = Some(now + STOP_PATIENCE);
-        self.handle(now, Input::Stop);
+        match self.machine.standing() {
+            Some(standing) if standing.is_protected => {
+                self.is_stop_due = true;
+                self.machine.handle_pair(now, pair::Input::HandOver);
+                self.drain_machine();
+            }
+            // Nobody waits for an instance that follows.
+            Some(_) if !self.is_serving => self.is_stopped = true,
+            _ => self.handle(now, Input::Stop),
+        }
         true
     }
 
@@ -382,7 +519,8 @@ impl<M: Machine> Driver<M> {
     fn next_deadline(&self) -> Instant {
         let machine = self.machine.poll_timeout().unwrap_or(Instant::FAR_FUTURE);
         let stop = self.stop_deadline.unwrap_or(Instant::FAR_FUTURE);
-        machine.min(stop).min(self.tick_at)
+        let pair = self.wires.pair.as_ref().and_then(PairWires::poll_timeout).unwrap_or(Instant::FAR_FUTURE);
+        machine.min(stop).min(pair).min(self.tick_at)
     }
 
     fn poll_signals(&self, cx: &mut Context<'_>, signals: &mut Signals) -> bool {
@@ -393,11 +531,15 @@ impl<M: Machine> Driver<M> {
     /// Collects what has come from the streams and the operators, and looks at the sockets.
     fn poll_wires(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let now = crate::clock::now();
-        let mut is_ready = self.wires.udp.poll_ready(cx).is_ready();
+        let may_read = self.may_read(now);
+        let mut is_ready = self.wires.pair.as_ref().is_some_and(|wires| wires.poll_ready(cx).is_ready());
+        is_ready |= may_read && self.wires.udp.poll_ready(cx).is_ready();
         is_ready |= !self.own.is_empty() || self.wants_commit || self.is_stopped;
         // Only what will be handled in the next round is taken: the rest slows its senders.
         let room = SIP_PER_ROUND.saturating_sub(self.sip_reports.len());
-        if self.wires.tcp.poll(cx, now, &mut self.scratch, room).is_ready() {
+        // Who does not serve accepts nothing, but hears of the end of connections that it had.
+        let polls_tcp = may_read || !self.is_serving;
+        if polls_tcp && self.wires.tcp.poll(cx, now, &mut self.scratch, room).is_ready() {
             self.sip_reports.extend(self.scratch.drain(..));
             is_ready = true;
         }
@@ -414,4 +556,9 @@ impl<M: Machine> Driver<M> {
         is_ready |= self.command_waiting.is_some();
         if is_ready { Poll::Ready(()) } else { Poll::Pending }
     }
+}
+
+/// Is it a word to somebody outside the pair?
+fn is_emission(output: &Told) -> bool {
+    matches!(output, Told::Node(Output::Sip { .. } | Output::Diameter { .. }))
 }

@@ -161,6 +161,17 @@ impl Streams {
         }
     }
 
+    /// Accepts from these listeners from now on. Connections stay.
+    pub fn listen(&mut self, listeners: Vec<(SocketAddr, TcpListener)>) {
+        self.listeners = listeners;
+    }
+
+    /// Sends what is queued on all connections, then closes them.
+    pub fn close_all(&mut self) {
+        let all: Vec<ConnectionId> = self.connections.keys().copied().collect();
+        all.into_iter().for_each(|id| self.close(id));
+    }
+
     /// The connection of this name, open or being opened.
     pub fn connection(&self, id: ConnectionId) -> Option<&Connection> {
         self.connections.get(&id)

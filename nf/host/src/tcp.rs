@@ -52,6 +52,12 @@ impl SipStreams {
         }
     }
 
+    /// Accepts from these listeners from now on.
+    pub fn listen(&mut self, listeners: Vec<(SocketAddr, TcpListener)>) {
+        self.listening = listeners.iter().map(|(address, _)| *address).collect();
+        self.streams.listen(listeners);
+    }
+
     /// The table below.
     pub fn streams(&mut self) -> &mut Streams {
         &mut self.streams

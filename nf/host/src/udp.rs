@@ -63,6 +63,11 @@ impl Udp {
         }
     }
 
+    /// Reads from these sockets from now on. What was read and not handled stays.
+    pub fn replace(&mut self, sockets: Vec<(SocketAddr, Datagrams)>) {
+        self.sockets = sockets;
+    }
+
     /// Is there anything to read, or in the queue?
     pub fn poll_ready(&self, cx: &mut Context<'_>) -> Poll<()> {
         if !self.queue.is_empty() {

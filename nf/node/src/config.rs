@@ -237,6 +237,16 @@ pub struct WitnessedPair {
     pub instances: Vec<ControlParty>,
 }
 
+/// The configuration of a host agent: one for all pairs of a core on a machine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "camelCase")]
+pub struct HostAgent {
+    /// The unix socket where instances and witness find it.
+    pub socket: PathBuf,
+    /// Where it keeps how many lives each instance had.
+    pub state_directory: PathBuf,
+}
+
 /// SIP timers (RFC 3261 §17, table 4), in milliseconds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "camelCase", default)]

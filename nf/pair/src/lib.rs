@@ -14,8 +14,10 @@
 
 #![forbid(unsafe_code)]
 
+mod neighbours;
 mod record;
 mod twin;
 
+pub use neighbours::{Address, NeighbourPair};
 pub use record::{Kind, Record, RecordError};
 pub use twin::{Input, Output, Start, Twin};

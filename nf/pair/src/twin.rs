@@ -5,13 +5,14 @@ use std::collections::VecDeque;
 use bytes::{BufMut, Bytes, BytesMut};
 use clock::{Duration, Instant};
 use node::mirror::{Change, Collector};
-use node::{Emission, Function, Neighbour, Node, wire};
+use node::{Emission, Function, Node, wire};
 use resilience::link::{Limits, Link, LinkEvent};
 use resilience::permission::{
     self, Became, Body, Durable, Epoch, Held, Instance, Member, Membership, Message, Party, Position, Role,
     VERSION,
 };
 
+use crate::neighbours::{Address, NeighbourPair, Neighbours};
 use crate::record::{Kind, Record};
 
 /// A datagram between the two instances begins with what it is.
@@ -33,6 +34,8 @@ pub struct Start {
     pub limits: Limits,
     /// R of the other instance, before it was measured.
     pub round_trip: Duration,
+    /// The pairs that it exchanges signalling with.
+    pub neighbours: Vec<NeighbourPair>,
 }
 
 /// From the driver.
@@ -48,8 +51,8 @@ pub enum Input {
     Died(Member),
     /// An operator: let the other one serve (S2-Q11).
     HandOver,
-    /// A neighbour is served by another instance now.
-    Neighbour(Neighbour),
+    /// A datagram of a neighbour's instance.
+    FromNeighbour(Address, Bytes),
 }
 
 /// To the driver, in the order in which it must happen.
@@ -61,6 +64,8 @@ pub enum Output {
     ToOther(Bytes),
     /// A datagram to the witness of this membership.
     ToWitness(Membership, Bytes),
+    /// A datagram to a neighbour's instance.
+    ToNeighbour(Address, Bytes),
     /// Make this durable before anything that follows.
     Persist(Durable),
     /// Something worth knowing.
@@ -89,6 +94,7 @@ pub struct Twin<F> {
     node: Node<F>,
     permission: Instance,
     link: Link,
+    neighbours: Neighbours,
     feeding: Feeding,
     /// What [`Link::push`] returned last.
     pushed: u64,
@@ -113,6 +119,7 @@ impl<F: Function> Twin<F> {
             node,
             link: Link::new(start.permission.member.incarnation, start.limits, start.round_trip),
             permission: Instance::start(now, start.permission),
+            neighbours: Neighbours::new(now, start.neighbours),
             feeding: Feeding::No,
             pushed: 0,
             fresh: Vec::new(),
@@ -156,7 +163,7 @@ impl<F: Function> Twin<F> {
             Input::HandOver => {
                 self.permission.hand_over(now);
             }
-            Input::Neighbour(neighbour) => self.node.on_neighbour(now, &neighbour),
+            Input::FromNeighbour(from, datagram) => self.neighbours.handle_datagram(from, &datagram),
         }
         self.settle(now);
     }
@@ -174,6 +181,9 @@ impl<F: Function> Twin<F> {
         if is_due(self.link.poll_timeout()) {
             self.link.handle_timeout(now);
         }
+        if is_due(self.neighbours.poll_timeout()) {
+            self.neighbours.handle_timeout(now);
+        }
         if is_due(self.node.poll_timeout()) {
             self.node.handle_timeout(now);
         }
@@ -187,7 +197,12 @@ impl<F: Function> Twin<F> {
 
     /// When to call [`Twin::handle_timeout`].
     pub fn poll_timeout(&self) -> Option<Instant> {
-        let all = [self.permission.poll_timeout(), self.link.poll_timeout(), self.node.poll_timeout()];
+        let all = [
+            self.permission.poll_timeout(),
+            self.link.poll_timeout(),
+            self.neighbours.poll_timeout(),
+            self.node.poll_timeout(),
+        ];
         all.into_iter().flatten().min()
     }
 
@@ -222,6 +237,10 @@ impl<F: Function> Twin<F> {
                 is_quiet = false;
                 self.on_link(now, event);
             }
+            while let Some(neighbour) = self.neighbours.poll_news() {
+                is_quiet = false;
+                self.node.on_neighbour(now, &neighbour);
+            }
             if is_quiet {
                 break;
             }
@@ -230,6 +249,9 @@ impl<F: Function> Twin<F> {
         self.release(now);
         while let Some(frame) = self.link.poll_datagram(now) {
             self.tell_other(LINK, &frame);
+        }
+        while let Some((to, word)) = self.neighbours.poll_datagram() {
+            self.outputs.push_back(Output::ToNeighbour(to, word));
         }
     }
 
@@ -248,7 +270,7 @@ impl<F: Function> Twin<F> {
                 self.outputs.push_back(Output::Became(became));
                 match became {
                     Became::Holder(epoch) => self.take_over(now, epoch),
-                    Became::Standby(epoch) if self.node.is_serving() => self.step_down(epoch),
+                    Became::Standby(epoch) if self.node.is_serving() => self.step_down(now, epoch),
                     _ => {}
                 }
             }
@@ -262,12 +284,15 @@ impl<F: Function> Twin<F> {
         let uncertain: Vec<Emission> =
             self.uncertain.drain(..).flat_map(|(_, emissions)| emissions).collect();
         self.outputs.push_back(Output::Serving(epoch));
+        self.neighbours.on_stand(now, epoch, true);
+        self.neighbours.handle_timeout(now);
         self.node.take_over(now, &uncertain);
     }
 
     /// What waits was promised to nobody. Connections live on: their ends are told.
-    fn step_down(&mut self, epoch: Epoch) {
+    fn step_down(&mut self, now: Instant, epoch: Epoch) {
         self.node.stand_by();
+        self.neighbours.on_stand(now, epoch, false);
         self.feeding = Feeding::No;
         let waiting = self.held.drain(..).map(|(_, output)| output).chain(self.fresh.drain(..));
         for output in waiting {

@@ -8,8 +8,8 @@ use hss::Hss;
 use icscf::Icscf;
 use node::config::{Config, Diameter, FunctionConfig, FunctionKind, Listen, ServerCandidate, SipTimers};
 use node::wire;
-use node::{Function, MemoryStore, Node, Setup, Topology, Transport};
-use pair::{Input, Output, Twin};
+use node::{Function, MemoryStore, Neighbour, Node, Setup, Topology, Transport};
+use pair::{Input, NeighbourPair, Output, Twin};
 use pcscf::Pcscf;
 use resilience::link::Limits;
 use resilience::permission::{
@@ -73,6 +73,15 @@ impl Place {
         format!("{}.node.{HOME_DOMAIN}", self.name())
     }
 
+    /// What its neighbours are to know when it serves.
+    pub fn as_neighbour(self) -> Neighbour {
+        let mut addresses = vec![address(self.kind)];
+        if self.kind == FunctionKind::Pcscf {
+            addresses.push(PCSCF_IPV6.parse().expect("an address written above"));
+        }
+        Neighbour { addresses, diameter: Some((host_name(self.kind), self.node_host())) }
+    }
+
     /// As the trace calls it.
     pub fn name(self) -> &'static str {
         match (self.kind, self.instance) {
@@ -123,7 +132,6 @@ impl<F: Function> Shell<F> {
         match (self, input) {
             (Shell::Paired(twin), input) => twin.handle_input(now, input),
             (Shell::Alone(node), Input::Node(input)) => node.handle_input(now, input),
-            (Shell::Alone(node), Input::Neighbour(neighbour)) => node.on_neighbour(now, &neighbour),
             (Shell::Alone(_), _) => {}
         }
     }
@@ -275,6 +283,7 @@ impl Machine {
             },
             limits: Limits::default(),
             round_trip: Duration::from_micros(200),
+            neighbours: neighbours(self.place.kind),
         };
         Shell::Paired(Box::new(Twin::new(now, start, node)))
     }
@@ -365,6 +374,16 @@ impl Machine {
         let counts = |running: &Running| each!(running, shell => shell.node().transaction_counts());
         self.running.as_ref().map_or((0, 0), counts)
     }
+}
+
+/// The pairs around a function, if all are pairs.
+fn neighbours(kind: FunctionKind) -> Vec<NeighbourPair> {
+    let others = FunctionKind::ALL.into_iter().filter(|other| *other != kind);
+    let pair = |kind| {
+        let first = Place::first(kind);
+        NeighbourPair { pair: pair_id(kind), serving: [first, first.other()].map(Place::as_neighbour) }
+    };
+    others.map(pair).collect()
 }
 
 fn config(place: Place, is_paired: bool) -> Config {

@@ -380,11 +380,6 @@ impl World {
             machine.start(now);
         }
         self.drain_machine(place);
-        let is_pair = |other: &Place| self.witnesses.contains_key(&other.kind) && other.kind != place.kind;
-        let serving: Vec<Place> = self.serving.values().copied().filter(is_pair).collect();
-        for other in serving {
-            self.announce(other, place);
-        }
     }
 
     fn give(&mut self, place: Place, input: Input) {
@@ -412,6 +407,18 @@ impl World {
                     for delay in self.mirror.arrivals(&mut self.network_random) {
                         let from = Party::Instance(place.instance);
                         self.at(delay, Happening::ToWitness(place.kind, from, message));
+                    }
+                }
+                Output::ToNeighbour(to, bytes) => {
+                    let from = pair::Address { pair: pair_id(place.kind), instance: place.instance };
+                    let Some(kind) = FunctionKind::ALL.into_iter().find(|kind| pair_id(*kind) == to.pair)
+                    else {
+                        continue;
+                    };
+                    let to = Place { kind, instance: to.instance };
+                    for delay in self.mirror.arrivals(&mut self.network_random) {
+                        let input = Input::FromNeighbour(from, bytes.clone());
+                        self.at(delay, Happening::ToMachine(to, input, 0));
                     }
                 }
                 Output::Serving(epoch) => self.on_serving(place, epoch),

@@ -38,8 +38,8 @@ impl Machine for Scripted {
 
     fn handle_timeout(&mut self, _now: clock::Instant) {}
 
-    fn poll_output(&mut self) -> Option<Output> {
-        self.outputs.pop_front()
+    fn poll_output(&mut self) -> Option<pair::Output> {
+        self.outputs.pop_front().map(pair::Output::Node)
     }
 
     fn poll_timeout(&self) -> Option<clock::Instant> {
@@ -67,6 +67,7 @@ impl World {
             tcp: SipStreams::new(limits, vec![listener], 0),
             diameter: DiameterStreams::new(host::diameter::LIMITS, Vec::new(), Vec::new(), 1),
             commands,
+            pair: None,
         };
         let told = Told::default();
         let machine = Scripted { told: told.clone(), answers, outputs: VecDeque::new() };
@@ -119,6 +120,7 @@ pub fn shared() -> Arc<Shared> {
         heartbeat_micros: AtomicU64::new(0),
         is_stopping: AtomicBool::new(false),
         peers: Mutex::new(Peers::default()),
+        standing: Mutex::default(),
     })
 }
 

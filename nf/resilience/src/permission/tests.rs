@@ -39,7 +39,7 @@ impl Pair {
             rules: Rules::all(),
         };
         let record = Record::blank(Membership(0), LEASE);
-        let lossy_start = LossyStart::FirstOnly;
+        let lossy_start = LossyStart::LastHolder;
         let mut pair = Pair {
             instances: InstanceId::BOTH.map(|instance| Instance::start(at(0), start(instance))),
             witness: Witness::start(at(0), PAIR, timing(), Rules::all(), lossy_start, record),

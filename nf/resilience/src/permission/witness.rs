@@ -24,8 +24,9 @@ use super::{Became, Change, Durable, Output};
 pub enum LossyStart {
     /// Yes, on evidence: what is lost is restored from elsewhere.
     Allowed,
-    /// Never after the first: this pair keeps what nobody else has (an HSS).
-    FirstOnly,
+    /// After the first only at the instance that held last: this pair keeps what nobody else has (an HSS), and its disk has
+    /// all that ever left, because nothing leaves before it is durable there.
+    LastHolder,
 }
 
 /// The witness of one pair.
@@ -145,6 +146,15 @@ impl Witness {
         }
     }
 
+    /// Is this one that a lossy start may be declared for, once nobody else can come back?
+    pub fn may_begin(&self, member: Member) -> bool {
+        let last = self.record().and_then(|record| record.holder);
+        match self.lossy_start {
+            LossyStart::Allowed => true,
+            LossyStart::LastHolder => last.is_none_or(|last| last.instance == member.instance),
+        }
+    }
+
     /// Its record, if it counts.
     pub fn record(&self) -> Option<&Record> {
         match &self.state {
@@ -227,7 +237,7 @@ impl Witness {
     /// S2-Q12. Before the first grant nothing can be lost, so nothing needs to be proved.
     fn on_declare(&mut self, epoch: Epoch, member: Member) {
         let is_first = epoch == Epoch(0);
-        let is_allowed = is_first || self.lossy_start == LossyStart::Allowed;
+        let is_allowed = is_first || self.may_begin(member);
         let needs_evidence = self.rules.lossy_evidence;
         let Some((record, _)) = self.recording() else { return };
         let nobody_comes_back = record.holder_ended() && record.in_sync.is_empty();

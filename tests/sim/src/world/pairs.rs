@@ -1,18 +1,18 @@
-//! Pairs in the world: how whoever serves fails, who reads what comes to a shared address, witnesses, announcements.
+//! Pairs in the world: how whoever serves fails, who reads what comes to a shared address, witnesses.
 
 use std::collections::VecDeque;
 
 use bytes::Bytes;
 use clock::{Duration, Instant};
 use node::config::FunctionKind;
-use node::{Neighbour, wire};
+use node::wire;
 use pair::Input;
 use resilience::permission::{
     self, Body, Epoch, Membership, Message, Party, Record, Rules, VERSION, Witness,
 };
 
 use super::{Happening, Pipe, RESTART_AFTER, World};
-use crate::core::{PCSCF_IPV6, Place, address, host_name, pair_id, timing};
+use crate::core::{Place, pair_id, timing};
 
 /// How a machine fails.
 #[derive(Clone, Copy, Debug)]
@@ -33,7 +33,7 @@ pub enum Fault {
 
 /// A witness that begins with what was made durable.
 pub(super) fn witness(now: Instant, kind: FunctionKind, rules: Rules, record: Record) -> Witness {
-    let lossy_start = permission::LossyStart::FirstOnly;
+    let lossy_start = permission::LossyStart::LastHolder;
     Witness::start(now, pair_id(kind), timing(), rules, lossy_start, record)
 }
 
@@ -137,28 +137,12 @@ impl World {
         }
     }
 
-    /// Another instance serves: it reads what has come meanwhile, and its neighbours ask again.
+    /// Another instance serves: it reads what has come meanwhile. What it tells its neighbours they hear over the control links.
     pub(super) fn on_serving(&mut self, place: Place, epoch: Epoch) {
         self.trace.note(self.now, place.name(), format!("SERVES in epoch {}", epoch.0));
         self.serving.insert(place.kind, place);
         self.takeovers += u64::from(epoch > Epoch(1));
-        let neighbours: Vec<Place> =
-            self.machines.keys().copied().filter(|other| other.kind != place.kind).collect();
-        for neighbour in neighbours {
-            self.announce(place, neighbour);
-        }
         self.read_socket(place.kind);
-    }
-
-    /// Tells a neighbour who serves.
-    pub(super) fn announce(&mut self, place: Place, neighbour: Place) {
-        let mut addresses = vec![address(place.kind)];
-        if place.kind == FunctionKind::Pcscf {
-            addresses.push(PCSCF_IPV6.parse().expect("an address written here"));
-        }
-        let diameter = Some((host_name(place.kind), place.node_host()));
-        let input = Input::Neighbour(Neighbour { addresses, diameter });
-        self.at(Duration::from_micros(200), Happening::ToMachine(neighbour, input, 0));
     }
 
     pub(super) fn drain_witness(&mut self, kind: FunctionKind) {

@@ -26,6 +26,9 @@ const MEMBERSHIP_FIRST: Membership = Membership(0);
 /// R of the other instance, before it was measured: that of a busy machine's loopback interface.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
 
+/// Spec 2.6. More seldom, and who was started meanwhile learns late who serves; more often, and it is load without use.
+const IDLE_PROBE: Duration = Duration::from_millis(200);
+
 /// Whom a control datagram comes from or goes to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Role {
@@ -83,6 +86,7 @@ pub fn join(config: &Config, pair: &config::Pair) -> Result<(PairWires, pair::St
         },
         limits: Limits::default(),
         round_trip: ROUND_TRIP,
+        idle_probe: IDLE_PROBE,
         neighbours: pair.neighbours.iter().map(neighbour).collect(),
     };
     let (_, socket) = listen::udp(pair.control_address).map_err(Failure::address)?;

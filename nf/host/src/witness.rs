@@ -156,7 +156,7 @@ impl Witnessed {
         };
         if record.lease > lease {
             // A lease of the old length may still run.
-            tokio::time::sleep((record.lease + record.lease / 4).into()).await;
+            tokio::time::sleep(record.lease + record.lease / 4).await;
         }
         record.lease = lease;
         let lossy = if pair.is_durable { LossyStart::LastHolder } else { LossyStart::Allowed };

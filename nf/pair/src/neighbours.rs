@@ -19,8 +19,6 @@ use serde::{Deserialize, Serialize};
 const VERSION: u16 = 1;
 /// A word that tells of a new epoch is repeated after this, doubled each time, until it was heard.
 const REPEAT: Duration = Duration::from_millis(5);
-/// How often neighbours speak when nothing is new (`idle_probe`).
-const IDLE: Duration = Duration::from_millis(200);
 
 /// A pair on the other side of a signalling interface.
 #[derive(Clone, Debug)]
@@ -70,6 +68,7 @@ struct Spoken {
 
 /// See the module.
 pub(crate) struct Neighbours {
+    idle: Duration,
     known: Vec<Known>,
     stand: Stand,
     words: VecDeque<(Address, Bytes)>,
@@ -77,10 +76,12 @@ pub(crate) struct Neighbours {
 }
 
 impl Neighbours {
-    pub(crate) fn new(now: Instant, pairs: Vec<NeighbourPair>) -> Neighbours {
-        let spoken = Spoken { heard: None, next: now, pause: IDLE };
+    /// When nothing is new a word is said each `idle` (`idle_probe`).
+    pub(crate) fn new(now: Instant, idle: Duration, pairs: Vec<NeighbourPair>) -> Neighbours {
+        let spoken = Spoken { heard: None, next: now, pause: idle };
         let known = pairs.into_iter().map(|pair| Known { pair, epoch: None, instances: [spoken; 2] });
         Neighbours {
+            idle,
             known: known.collect(),
             stand: Stand { epoch: Epoch(0), is_serving: false },
             words: VecDeque::new(),
@@ -115,7 +116,7 @@ impl Neighbours {
                 let spoken = &mut known.instances[index];
                 spoken.heard = Some(stand);
                 if stand == self.stand {
-                    spoken.pause = IDLE;
+                    spoken.pause = self.idle;
                 }
             }
         }
@@ -128,9 +129,9 @@ impl Neighbours {
                     continue;
                 }
                 let is_news = self.stand.is_serving && spoken.heard != Some(self.stand);
-                spoken.pause = if is_news { spoken.pause } else { IDLE };
+                spoken.pause = if is_news { spoken.pause } else { self.idle };
                 spoken.next = now + spoken.pause;
-                spoken.pause = (spoken.pause * 2).min(IDLE);
+                spoken.pause = (spoken.pause * 2).min(self.idle);
                 let address = Address { pair: known.pair.pair, instance };
                 self.words.push_back((address, encode(Word::Stand(self.stand))));
             }
@@ -162,6 +163,7 @@ mod tests {
 
     const OURS: Address = Address { pair: PairId(1), instance: InstanceId::One };
     const THEIRS: PairId = PairId(2);
+    const IDLE: Duration = Duration::from_millis(200);
 
     fn at(millis: u64) -> Instant {
         Instant::from_micros(1_000_000 + millis * 1000)
@@ -172,7 +174,7 @@ mod tests {
     }
 
     fn of(pair: PairId) -> Neighbours {
-        Neighbours::new(at(0), vec![NeighbourPair { pair, serving: [serving("one"), serving("two")] }])
+        Neighbours::new(at(0), IDLE, vec![NeighbourPair { pair, serving: [serving("one"), serving("two")] }])
     }
 
     fn sent(neighbours: &mut Neighbours) -> Vec<(Address, Bytes)> {

@@ -34,6 +34,8 @@ pub struct Start {
     pub limits: Limits,
     /// R of the other instance, before it was measured.
     pub round_trip: Duration,
+    /// How often it tells its neighbours how it stands, when nothing is new (`idle_probe`).
+    pub idle_probe: Duration,
     /// The pairs that it exchanges signalling with.
     pub neighbours: Vec<NeighbourPair>,
 }
@@ -119,7 +121,7 @@ impl<F: Function> Twin<F> {
             node,
             link: Link::new(start.permission.member.incarnation, start.limits, start.round_trip),
             permission: Instance::start(now, start.permission),
-            neighbours: Neighbours::new(now, start.neighbours),
+            neighbours: Neighbours::new(now, start.idle_probe, start.neighbours),
             feeding: Feeding::No,
             pushed: 0,
             fresh: Vec::new(),

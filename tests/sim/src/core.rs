@@ -283,6 +283,8 @@ impl Machine {
             },
             limits: Limits::default(),
             round_trip: Duration::from_micros(200),
+            // More seldom than in life: else a run consists of such words.
+            idle_probe: Duration::from_secs(1),
             neighbours: neighbours(self.place.kind),
         };
         Shell::Paired(Box::new(Twin::new(now, start, node)))
@@ -376,14 +378,20 @@ impl Machine {
     }
 }
 
-/// The pairs around a function, if all are pairs.
+/// The pairs that a function exchanges signalling with.
 fn neighbours(kind: FunctionKind) -> Vec<NeighbourPair> {
-    let others = FunctionKind::ALL.into_iter().filter(|other| *other != kind);
+    use FunctionKind::{Hss, Icscf, Pcscf, Scscf};
+    let others: &[FunctionKind] = match kind {
+        Pcscf => &[Icscf, Scscf],
+        Icscf => &[Pcscf, Scscf, Hss],
+        Scscf => &[Pcscf, Icscf, Hss],
+        Hss => &[Icscf, Scscf],
+    };
     let pair = |kind| {
         let first = Place::first(kind);
         NeighbourPair { pair: pair_id(kind), serving: [first, first.other()].map(Place::as_neighbour) }
     };
-    others.map(pair).collect()
+    others.iter().copied().map(pair).collect()
 }
 
 fn config(place: Place, is_paired: bool) -> Config {

@@ -16,7 +16,7 @@ use resilience::permission::{Body, Epoch, Membership, Message, Party, Record, Ru
 use ue::{Device, Report};
 
 use crate::checkers::Checkers;
-use crate::core::{LEASE, Machine, Place, address, host_name};
+use crate::core::{LEASE, Machine, Place, address, host_name, pair_id};
 use crate::network::Link;
 use crate::sabotage::Sabotage;
 use crate::trace::{Trace, summary};

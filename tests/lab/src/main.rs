@@ -288,11 +288,11 @@ impl Lab {
                 let pid = |row: &serde_json::Value| i32::try_from(row["pid"].as_i64()?).ok();
                 let pids = rows.iter().filter_map(|row| Some((name(row), pid(row)?))).collect();
                 let serves = |row: &&serde_json::Value| {
-                    let of = |function: &&str| {
-                        name(row) == **function
+                    let of = |function: &str| {
+                        name(row) == *function
                             || name(row).strip_suffix(['1', '2']) == Some(&format!("{function}-"))
                     };
-                    functions.iter().any(|function| of(&function)) && (is_alone || row["role"] == "serving")
+                    functions.iter().any(|function| of(function)) && (is_alone || row["role"] == "serving")
                 };
                 found = Some((pids, rows.iter().filter(serves).map(name).collect()));
             }

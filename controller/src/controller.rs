@@ -1,6 +1,6 @@
 //! The controller: one thread, one queue, one core. Not in the path of any call: it may die and come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -8,7 +8,7 @@ use anyhow::{Context, Result, bail};
 use cloud::{Cloud, CloudEvent, Local};
 use crds::IMSCoreStatus;
 use jiff::Timestamp;
-use node::config::FunctionKind;
+use plan::ProcessName;
 use plan::names::Places;
 use rustix::fs::FlockOperation;
 use tokio::signal::unix::{SignalKind, signal};
@@ -41,9 +41,9 @@ pub struct Controller {
     pub(crate) places: Places,
     pub(crate) cloud: Local,
     pub(crate) accepted: Option<Validated>,
-    pub(crate) held: BTreeMap<FunctionKind, Instant>,
-    pub(crate) health: BTreeMap<FunctionKind, Health>,
-    pub(crate) failures: BTreeMap<FunctionKind, String>,
+    pub(crate) held: BTreeMap<ProcessName, Instant>,
+    pub(crate) health: BTreeMap<ProcessName, Health>,
+    pub(crate) failures: BTreeMap<ProcessName, String>,
     pub(crate) history: History,
     pub(crate) status: IMSCoreStatus,
     pub(crate) published: Published,
@@ -52,6 +52,9 @@ pub struct Controller {
     pub(crate) looked: Instant,
     asks: mpsc::Receiver<Ask>,
     probes: mpsc::Receiver<Probe>,
+    probe: mpsc::Sender<Probe>,
+    /// Who probes which process.
+    watchers: BTreeMap<ProcessName, Watcher>,
     /// Held while this controller lives: there is one for each core.
     _lock: std::fs::File,
 }
@@ -66,9 +69,6 @@ pub async fn run(options: Options) -> Result<()> {
     let socket = options.places.controller_socket();
     let listener = rest::bind(&socket)?;
     tokio::spawn(rest::serve(listener, published.clone(), ask));
-    for kind in FunctionKind::ALL {
-        tokio::spawn(health::watch(kind, options.places.admin_socket(kind), probe.clone()));
-    }
     let mut controller = Controller {
         cloud: Local::new(options.places.clone(), options.binaries.clone()),
         accepted: None,
@@ -82,6 +82,8 @@ pub async fn run(options: Options) -> Result<()> {
         looked: Instant::now(),
         asks,
         probes,
+        probe,
+        watchers: BTreeMap::new(),
         _lock: lock,
         places: options.places,
     };
@@ -97,7 +99,7 @@ impl Controller {
         let Some(text) = watch::accepted_text(&self.places) else { return };
         let generation = watch::accepted_generation(&self.places);
         let file = self.places.accepted_resource().display().to_string();
-        let inputs = watch::inputs(&self.places).map_err(|error| format!("{error:#}"));
+        let inputs = watch::inputs(&self.places, &text).map_err(|error| format!("{error:#}"));
         match inputs.and_then(|inputs| watch::validate(&file, &text, &inputs)) {
             Ok(mut validated) => {
                 validated.object.metadata.generation = Some(generation);
@@ -142,27 +144,27 @@ impl Controller {
     }
 
     fn next_look(&self) -> Instant {
-        let pauses = FunctionKind::ALL.into_iter().filter_map(|kind| self.cloud.pause_until(kind));
+        let pauses = ProcessName::ALL.into_iter().filter_map(|name| self.cloud.pause_until(name));
         next_look(self.looked, pauses.chain(self.held.values().copied()))
     }
 
     async fn on_cloud_event(&mut self, event: CloudEvent) {
-        let CloudEvent::Exited { kind, reason, pause, .. } = event;
-        self.health.remove(&kind);
+        let CloudEvent::Exited { name, reason, pause, .. } = event;
+        self.health.remove(&name);
         let then = match pause.is_zero() {
             true => "starting it again".to_owned(),
             false => format!("starting it again in {:.1} s", pause.as_secs_f64()),
         };
-        self.history.note(Some(kind), "Exited", format!("{reason}; {then}"));
+        self.history.note(Some(name), "Exited", format!("{reason}; {then}"));
         self.reconcile().await;
     }
 
     fn on_probe(&mut self, probe: &Probe) {
-        let Some(health) = self.health.get_mut(&probe.kind) else { return };
+        let Some(health) = self.health.get_mut(&probe.name) else { return };
         let has_changed = health.on_probe(probe);
         if let Some(reason) = health.hangs(Instant::now()) {
-            self.history.note(Some(probe.kind), "Hung", reason.as_str());
-            if let Err(error) = self.cloud.kill(probe.kind, &reason) {
+            self.history.note(Some(probe.name), "Hung", reason.as_str());
+            if let Err(error) = self.cloud.kill(probe.name, &reason) {
                 tracing::warn!(%error, "a function that hangs could not be killed");
             }
         }
@@ -176,13 +178,13 @@ impl Controller {
         // Who asked may be gone by the time of the answer: then nobody needs it.
         match ask {
             Ask::Apply { file, text, answer } => drop(answer.send(self.accept(&file, &text).await)),
-            Ask::Hold { kind, answer } => {
-                self.held.insert(kind, Instant::now() + HOLD_MAX);
+            Ask::Hold { name, answer } => {
+                self.held.insert(name, Instant::now() + HOLD_MAX);
                 self.reconcile().await;
                 let _ = answer.send(());
             }
-            Ask::Release { kind, answer } => {
-                self.held.remove(&kind);
+            Ask::Release { name, answer } => {
+                self.held.remove(&name);
                 self.reconcile().await;
                 let _ = answer.send(());
             }
@@ -198,7 +200,7 @@ impl Controller {
     }
 
     async fn accept(&mut self, file: &str, text: &str) -> Result<Accepted, String> {
-        let inputs = watch::inputs(&self.places).map_err(|error| format!("{error:#}"))?;
+        let inputs = watch::inputs(&self.places, text).map_err(|error| format!("{error:#}"))?;
         let mut validated = watch::validate(file, text, &inputs).inspect_err(|mistakes| {
             self.history.note(None, "Refused", mistakes.as_str());
         })?;
@@ -226,8 +228,30 @@ impl Controller {
         clean(&self.places);
     }
 
+    /// Sees to it that who is to run, or runs, is probed, and nobody else.
+    pub(crate) fn watch_processes(&mut self) {
+        let wanted = self.accepted.iter().flat_map(|accepted| accepted.desired.processes.keys());
+        let wanted: BTreeSet<ProcessName> = wanted.chain(self.health.keys()).copied().collect();
+        self.watchers.retain(|name, _| wanted.contains(name));
+        for name in wanted {
+            self.watchers.entry(name).or_insert_with(|| {
+                let probes = health::watch(name, self.places.socket(name), self.probe.clone());
+                Watcher(tokio::spawn(probes))
+            });
+        }
+    }
+
     fn end_holds(&mut self, now: Instant) {
         self.held.retain(|_, until| *until > now);
+    }
+}
+
+/// A task that ends when nobody needs it any more.
+struct Watcher(tokio::task::JoinHandle<()>);
+
+impl Drop for Watcher {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 

@@ -1,4 +1,5 @@
-//! Is each function alive, and can it serve? Probes its admin socket; decides about `Hung`, acts on nothing.
+//! Is each process alive, can it serve, and what is it in its pair? Probes its admin socket; decides about `Hung`, acts on nothing.
+//! The host agent has no admin socket: it lives while it listens.
 //!
 //! ```text
 //!   Starting ──ready──▶ Ready ◀──▶ NotReady(what is missing)
@@ -8,7 +9,8 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use node::config::FunctionKind;
+use crds::FunctionRole;
+use plan::ProcessName;
 use serde::Deserialize;
 use tokio::sync::mpsc;
 
@@ -31,12 +33,39 @@ const START_PATIENCE: Duration = Duration::from_secs(30);
 /// What one probe heard.
 #[derive(Clone, Debug)]
 pub struct Probe {
-    /// Of which function.
-    pub kind: FunctionKind,
+    /// Of which process.
+    pub name: ProcessName,
     /// When it was sent: an answer of the predecessor does not count for the successor.
     pub began: Instant,
-    /// What is missing to serve (nothing: it is ready), or why it is not alive.
-    pub heard: Result<Vec<String>, String>,
+    /// What it says, or why it is not alive.
+    pub heard: Result<Heard, String>,
+}
+
+/// What a process says of itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Heard {
+    /// What is missing to do its work; nothing: it is ready.
+    pub missing: Vec<String>,
+    /// What it is in its pair, if it says so.
+    pub place: Option<PairPlace>,
+}
+
+impl Heard {
+    /// Can it do its work?
+    pub fn is_ready(&self) -> bool {
+        self.missing.is_empty()
+    }
+}
+
+/// What an instance is in its pair.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct PairPlace {
+    /// What it does there.
+    pub role: FunctionRole,
+    /// Its epoch.
+    pub epoch: Option<i64>,
+    /// May it fail without anybody noticing?
+    pub protected: Option<bool>,
 }
 
 /// What is known of a function's health.
@@ -57,6 +86,8 @@ pub struct Health {
     pub state: State,
     /// What it says is missing, or why it does not answer.
     pub detail: String,
+    /// What it said last about its place in a pair.
+    pub place: Option<PairPlace>,
     started: Instant,
     has_answered: bool,
     silent: Option<Silence>,
@@ -74,6 +105,7 @@ impl Health {
         Health {
             state: State::Starting,
             detail: String::new(),
+            place: None,
             started: now,
             has_answered: false,
             silent: None,
@@ -85,12 +117,13 @@ impl Health {
         if probe.began < self.started {
             return false;
         }
-        let before = (self.state.clone(), self.detail.clone());
+        let before = (self.state.clone(), self.detail.clone(), self.place);
         match &probe.heard {
-            Ok(missing) => {
+            Ok(heard) => {
                 (self.has_answered, self.silent) = (true, None);
-                self.detail = missing.join("; ");
-                self.state = match (missing.is_empty(), &self.state) {
+                self.detail = heard.missing.join("; ");
+                self.place = heard.place;
+                self.state = match (heard.is_ready(), &self.state) {
                     (true, _) => State::Ready,
                     (false, State::Starting) => State::Starting,
                     (false, _) => State::NotReady,
@@ -103,10 +136,11 @@ impl Health {
                 if self.state != State::Starting && silence.probes >= SILENT_PROBES_MIN {
                     self.state = State::NotReady;
                     self.detail.clone_from(reason);
+                    self.place = None;
                 }
             }
         }
-        before != (self.state.clone(), self.detail.clone())
+        before != (self.state.clone(), self.detail.clone(), self.place)
     }
 
     /// Is it to be killed, and why?
@@ -119,13 +153,13 @@ impl Health {
     }
 }
 
-/// Probes the function behind `socket` for ever, into `reports`.
-pub async fn watch(kind: FunctionKind, socket: PathBuf, reports: mpsc::Sender<Probe>) {
+/// Probes the process behind `socket` for ever, into `reports`.
+pub async fn watch(name: ProcessName, socket: PathBuf, reports: mpsc::Sender<Probe>) {
     loop {
         let began = Instant::now();
-        let heard = probe(&socket).await;
-        let interval = if heard.as_ref().is_ok_and(Vec::is_empty) { INTERVAL } else { INTERVAL_UNREADY };
-        if reports.send(Probe { kind, began, heard }).await.is_err() {
+        let heard = probe(name, &socket).await;
+        let interval = if heard.as_ref().is_ok_and(Heard::is_ready) { INTERVAL } else { INTERVAL_UNREADY };
+        if reports.send(Probe { name, began, heard }).await.is_err() {
             return;
         }
         tokio::time::sleep(interval.saturating_sub(began.elapsed()).max(INTERVAL_UNREADY)).await;
@@ -133,35 +167,90 @@ pub async fn watch(kind: FunctionKind, socket: PathBuf, reports: mpsc::Sender<Pr
 }
 
 #[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
 struct Readiness {
     ready: bool,
     missing: Vec<String>,
+    #[serde(default)]
+    role: Option<String>,
+    #[serde(default)]
+    epoch: Option<i64>,
+    #[serde(default)]
+    is_protected: Option<bool>,
 }
 
-/// Alive and what is missing, or why it is not alive.
-pub async fn probe(socket: &Path) -> Result<Vec<String>, String> {
+impl Readiness {
+    fn heard(self) -> Heard {
+        let role =
+            self.role.and_then(|word| FunctionRole::ALL.into_iter().find(|role| role.as_str() == word));
+        let place = role.map(|role| PairPlace { role, epoch: self.epoch, protected: self.is_protected });
+        let missing = match (self.ready, self.missing.is_empty()) {
+            (true, _) => Vec::new(),
+            (false, true) => vec!["not ready".into()],
+            (false, false) => self.missing,
+        };
+        Heard { missing, place }
+    }
+}
+
+/// What a process says, or why it is not alive.
+pub async fn probe(name: ProcessName, socket: &Path) -> Result<Heard, String> {
+    match name {
+        ProcessName::HostAgent => probe_listener(socket).await,
+        ProcessName::Witness | ProcessName::Function(..) => probe_admin(socket).await,
+    }
+}
+
+/// Does somebody listen? A stream is what a host agent does not take (`nf/host/src/words.rs`), so the kernel answers, and says whether
+/// anybody is there: one that let us in would look after our process like an instance's, once more for each probe.
+async fn probe_listener(socket: &Path) -> Result<Heard, String> {
+    match tokio::net::UnixStream::connect(socket).await {
+        Ok(_) => Ok(Heard::default()),
+        Err(error) if is_of_other_type(&error) => Ok(Heard::default()),
+        Err(error) => Err(error.to_string()),
+    }
+}
+
+fn is_of_other_type(error: &std::io::Error) -> bool {
+    rustix::io::Errno::from_io_error(error) == Some(rustix::io::Errno::PROTOTYPE)
+}
+
+/// What an admin endpoint says.
+pub async fn probe_admin(socket: &Path) -> Result<Heard, String> {
     let alive = http::get(socket, "/livez", PATIENCE).await.map_err(|error| error.to_string())?;
     if !alive.is_success() {
         return Err(alive.text());
     }
     let ready = http::get(socket, "/readyz", PATIENCE).await.map_err(|error| error.to_string())?;
     match ready.json::<Readiness>() {
-        Ok(readiness) if readiness.ready => Ok(Vec::new()),
-        Ok(readiness) if !readiness.missing.is_empty() => Ok(readiness.missing),
-        Ok(_) => Ok(vec!["not ready".into()]),
-        Err(_) if ready.is_success() => Ok(Vec::new()),
-        Err(_) => Ok(vec![ready.text()]),
+        Ok(readiness) => Ok(readiness.heard()),
+        Err(_) if ready.is_success() => Ok(Heard::default()),
+        Err(_) => Ok(Heard { missing: vec![ready.text()], place: None }),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use node::config::FunctionKind;
+
     use super::*;
 
     fn probe(began: Instant, heard: Result<&[&str], &str>) -> Probe {
-        let heard =
-            heard.map(|words| words.iter().map(|word| (*word).to_owned()).collect()).map_err(str::to_owned);
-        Probe { kind: FunctionKind::Hss, began, heard }
+        let missing = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        let heard = heard.map(|words| Heard { missing: missing(words), place: None });
+        Probe { name: ProcessName::alone(FunctionKind::Hss), began, heard: heard.map_err(str::to_owned) }
+    }
+
+    #[test]
+    fn what_an_instance_is_in_its_pair_is_read_and_may_be_left_out() {
+        let read = |text: &str| serde_json::from_str::<Readiness>(text).expect("it reads").heard();
+        let standby =
+            r#"{"ready": true, "missing": [], "role": "standby", "epoch": 7, "isProtected": false}"#;
+        let place = PairPlace { role: FunctionRole::Standby, epoch: Some(7), protected: Some(false) };
+        assert_eq!(read(standby), Heard { missing: Vec::new(), place: Some(place) });
+        assert_eq!(read(r#"{"ready": true, "missing": []}"#), Heard::default());
+        let odd = r#"{"ready": false, "missing": [], "role": "king", "epoch": null}"#;
+        assert_eq!(read(odd), Heard { missing: vec!["not ready".into()], place: None });
     }
 
     #[test]
@@ -213,5 +302,24 @@ mod tests {
         let mut health = Health::new(start + Duration::from_secs(1));
         assert!(!health.on_probe(&probe(start, Ok(&[]))));
         assert_eq!(health.state, State::Starting);
+    }
+
+    #[tokio::test]
+    async fn a_host_agent_is_seen_to_listen_without_noticing_it() {
+        use rustix::net::{AddressFamily, SocketAddrUnix, SocketFlags, SocketType};
+        let directory = tempfile::tempdir().expect("a temporary directory");
+        let path = directory.path().join("agent.sock");
+        let probed = async || super::probe(ProcessName::HostAgent, &path).await;
+        assert!(probed().await.is_err(), "nobody was ever there");
+        let (family, kind) = (AddressFamily::UNIX, SocketType::SEQPACKET);
+        let listener = rustix::net::socket_with(family, kind, SocketFlags::NONBLOCK, None).expect("a socket");
+        rustix::net::bind(&listener, &SocketAddrUnix::new(&path).expect("a path")).expect("it is free");
+        rustix::net::listen(&listener, 1).expect("it can listen");
+        for _ in 0..10 {
+            assert_eq!(probed().await, Ok(Heard::default()));
+        }
+        assert_eq!(rustix::net::accept(&listener).err(), Some(rustix::io::Errno::AGAIN), "nobody waits");
+        drop(listener);
+        assert!(probed().await.is_err(), "it has ended, and its socket is still there");
     }
 }

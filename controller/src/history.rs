@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::path::PathBuf;
 
 use jiff::Timestamp;
-use node::config::FunctionKind;
+use plan::ProcessName;
 use serde::{Deserialize, Serialize};
 
 /// So many happenings are kept: a bad night of restarts fits, and the file stays small enough to write at each.
@@ -16,9 +16,9 @@ const HAPPENINGS_MAX: usize = 200;
 pub struct Happening {
     /// When it happened, or happened last.
     pub time: Timestamp,
-    /// To which function; the core as a whole when there is none.
+    /// To which process; the core as a whole when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub function: Option<FunctionKind>,
+    pub function: Option<ProcessName>,
     /// A constant word: `Started`, `Ready`, `Exited` …
     pub reason: String,
     /// The sentence.
@@ -52,9 +52,9 @@ impl History {
     }
 
     /// Adds to the list; the same again only counts.
-    pub fn note(&mut self, function: Option<FunctionKind>, reason: &str, message: impl Into<String>) {
+    pub fn note(&mut self, function: Option<ProcessName>, reason: &str, message: impl Into<String>) {
         let message = message.into();
-        let name = function.map_or("core", FunctionKind::as_str);
+        let name = function.map_or("core", ProcessName::as_str);
         tracing::info!(function = name, reason, message, "happened");
         let time = Timestamp::now();
         match self.happenings.back_mut() {
@@ -82,6 +82,8 @@ impl History {
 
 #[cfg(test)]
 mod tests {
+    use node::config::FunctionKind;
+
     use super::*;
 
     #[test]
@@ -90,7 +92,7 @@ mod tests {
         let file = directory.path().join("history.json");
         let mut history = History::open(file.clone());
         for number in 0..HAPPENINGS_MAX + 5 {
-            history.note(Some(FunctionKind::Hss), "Exited", format!("number {number}"));
+            history.note(Some(ProcessName::alone(FunctionKind::Hss)), "Exited", format!("number {number}"));
         }
         history.note(None, "Applied", "again");
         history.note(None, "Applied", "again");

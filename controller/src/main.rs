@@ -19,6 +19,7 @@ mod http;
 mod ladder;
 mod observe;
 mod places;
+mod protection;
 mod reconcile;
 mod report;
 mod rest;

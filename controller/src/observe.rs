@@ -2,8 +2,7 @@
 
 use cloud::local::UNWATCHED;
 use cloud::{Cloud, CloudError};
-use node::config::FunctionKind;
-use plan::Observed;
+use plan::{Observed, ProcessName};
 
 use crate::controller::Controller;
 use crate::health::Health;
@@ -11,16 +10,19 @@ use crate::health::Health;
 impl Controller {
     /// What is there. Processes seen for the first time, adopted or started, get a health of their own.
     pub(crate) async fn observe(&mut self) -> Result<Observed, CloudError> {
-        let observed = self.cloud.observe().await?;
-        for (kind, process) in &observed.processes {
+        let mut observed = self.cloud.observe().await?;
+        let serves = |health: &Health| health.place.is_some_and(|place| place.role.serves());
+        let serving = self.health.iter().filter(|(_, health)| serves(health));
+        observed.serving = serving.map(|(name, _)| *name).collect();
+        for (name, process) in &observed.processes {
             match process.pid {
                 None => {
-                    self.health.remove(kind);
-                    self.note_unwatched_end(*kind);
+                    self.health.remove(name);
+                    self.note_unwatched_end(*name);
                 }
-                Some(pid) if !self.health.contains_key(kind) => {
-                    self.history.note(Some(*kind), "Adopted", format!("found running as process {pid}"));
-                    self.health.insert(*kind, Health::new(std::time::Instant::now()));
+                Some(pid) if !self.health.contains_key(name) => {
+                    self.history.note(Some(*name), "Adopted", format!("found running as process {pid}"));
+                    self.health.insert(*name, Health::new(std::time::Instant::now()));
                 }
                 Some(_) => {}
             }
@@ -29,11 +31,11 @@ impl Controller {
     }
 
     /// At the first look: what ended while no controller ran stands in the history too.
-    fn note_unwatched_end(&mut self, kind: FunctionKind) {
+    fn note_unwatched_end(&mut self, name: ProcessName) {
         let is_first_look = self.status.functions.is_empty();
-        let end = self.cloud.record(kind).and_then(|record| record.last_end.as_ref());
+        let end = self.cloud.record(name).and_then(|record| record.last_end.as_ref());
         if is_first_look && end.is_some_and(|end| end.reason == UNWATCHED) {
-            self.history.note(Some(kind), "Exited", UNWATCHED);
+            self.history.note(Some(name), "Exited", UNWATCHED);
         }
     }
 }

@@ -19,16 +19,17 @@ impl Controller {
                 return Applied::default();
             }
         };
+        self.watch_processes();
         let actions = plan(&self.desired_now(), &observed, &self.places);
         let applied = self.apply(&actions).await;
-        for (kind, failure) in &applied.failures {
-            self.failures.insert(*kind, failure.clone());
+        for (name, failure) in &applied.failures {
+            self.failures.insert(*name, failure.clone());
         }
         for action in &actions {
             if let plan::Action::Start { process } = action
-                && !applied.failures.contains_key(&process.kind)
+                && !applied.failures.contains_key(&process.name)
             {
-                self.failures.remove(&process.kind);
+                self.failures.remove(&process.name);
             }
         }
         self.report();
@@ -38,7 +39,7 @@ impl Controller {
     /// What was validated when the resource was accepted, without what is held back at the moment.
     fn desired_now(&self) -> Desired {
         let mut desired = self.accepted.as_ref().map(|accepted| accepted.desired.clone()).unwrap_or_default();
-        desired.processes.retain(|kind, _| !self.held.contains_key(kind));
+        desired.processes.retain(|name, _| !self.held.contains_key(name));
         desired
     }
 }

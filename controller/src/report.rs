@@ -3,14 +3,15 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use crds::{FunctionState, FunctionStatus, IMSCore, IMSCoreStatus, LastExit};
+use crds::{FunctionRole, FunctionState, FunctionStatus, IMSCore, IMSCoreStatus, LastExit};
 use jiff::Timestamp;
-use node::config::FunctionKind;
+use plan::ProcessName;
 use serde::{Deserialize, Serialize};
 
 use crate::controller::Controller;
 use crate::health::State;
 use crate::history::Happening;
+use crate::protection;
 
 /// What the API shows.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -58,8 +59,9 @@ impl Controller {
     /// Works out the status and publishes it.
     pub(crate) fn report(&mut self) {
         let now = Timestamp::now();
-        let functions: Vec<FunctionStatus> = FunctionKind::ALL.map(|kind| self.function(kind, now)).to_vec();
-        self.note_changes(&functions);
+        let names = self.names();
+        let functions: Vec<FunctionStatus> = names.iter().map(|name| self.function(*name, now)).collect();
+        self.note_changes(&names, &functions);
         let generation = self.accepted.as_ref().and_then(|accepted| accepted.object.metadata.generation);
         self.status.observed_generation = generation.unwrap_or(0);
         self.status.functions = functions;
@@ -73,11 +75,17 @@ impl Controller {
         self.published.write(Document { core, events, controller: Some(self.about.clone()) });
     }
 
-    fn function(&self, kind: FunctionKind, now: Timestamp) -> FunctionStatus {
-        let record = self.cloud.record(kind);
-        let health = self.health.get(&kind);
-        let is_desired = self.accepted.is_some() && !self.held.contains_key(&kind);
-        let is_backing_off = self.cloud.pause_until(kind).is_some_and(|until| until > Instant::now());
+    /// The processes to speak of, in the order in which they are started.
+    fn names(&self) -> Vec<ProcessName> {
+        let has_pairs = self.accepted.as_ref().is_some_and(|accepted| accepted.has_pairs());
+        ProcessName::of_core(has_pairs).collect()
+    }
+
+    fn function(&self, name: ProcessName, now: Timestamp) -> FunctionStatus {
+        let record = self.cloud.record(name);
+        let health = self.health.get(&name);
+        let is_desired = self.accepted.is_some() && !self.held.contains_key(&name);
+        let is_backing_off = self.cloud.pause_until(name).is_some_and(|until| until > Instant::now());
         let state = match health.map(|health| &health.state) {
             Some(State::Ready) => FunctionState::Ready,
             Some(State::NotReady) => FunctionState::NotReady,
@@ -87,22 +95,28 @@ impl Controller {
             None => FunctionState::Starting,
         };
         let last_end = record.and_then(|record| record.last_end.as_ref());
-        let message = match (state, health, self.failures.get(&kind)) {
+        let message = match (state, health, self.failures.get(&name)) {
             (FunctionState::Ready, ..) => String::new(),
             (_, _, Some(failure)) => failure.clone(),
             (FunctionState::BackingOff, ..) => last_end.map(|end| end.reason.clone()).unwrap_or_default(),
-            (FunctionState::Stopped, ..) if self.held.contains_key(&kind) => {
+            (FunctionState::Stopped, ..) if self.held.contains_key(&name) => {
                 "its store is being copied".into()
             }
             (_, Some(health), None) => health.detail.clone(),
             (_, None, None) => String::new(),
         };
-        let before = self.status.functions.iter().find(|before| before.name == kind.as_str());
+        let before = self.status.functions.iter().find(|before| before.name == name.as_str());
         let since = before.filter(|before| before.state == state).and_then(|before| before.since.clone());
-        let process = self.accepted.as_ref().and_then(|accepted| accepted.desired.processes.get(&kind));
+        let process = self.accepted.as_ref().and_then(|accepted| accepted.desired.processes.get(&name));
+        // Who is alone has no place to speak of.
+        let place = health.and_then(|health| health.place).filter(|_| name.is_of_pairs());
+        let is_serving = place.is_some_and(|place| place.role.serves());
         FunctionStatus {
-            name: kind.as_str().into(),
+            name: name.to_string(),
             state,
+            role: place.map(|place| place.role),
+            epoch: place.and_then(|place| place.epoch),
+            protected: place.and_then(|place| place.protected).filter(|_| is_serving),
             pid: health.and(record).map(|record| i64::from(record.pid)),
             restarts: record.map_or(0, |record| i32::try_from(record.restarts).unwrap_or(i32::MAX)),
             last_exit: last_end.map(|end| LastExit { time: rfc3339(end.time), reason: end.reason.clone() }),
@@ -116,17 +130,26 @@ impl Controller {
         }
     }
 
-    fn note_changes(&mut self, functions: &[FunctionStatus]) {
-        for (kind, now) in FunctionKind::ALL.iter().zip(functions) {
+    fn note_changes(&mut self, names: &[ProcessName], functions: &[FunctionStatus]) {
+        for (name, now) in names.iter().zip(functions) {
             let before = self.status.functions.iter().find(|before| before.name == now.name);
             let changed = before.is_none_or(|before| before.state != now.state);
+            let role = before.and_then(|before| before.role);
+            let stood_by = role.is_some_and(|role| !role.serves());
+            let has_taken_over = stood_by && now.role.is_some_and(FunctionRole::serves);
             match now.state {
-                FunctionState::Ready if changed => self.history.note(Some(*kind), "Ready", "serves"),
+                FunctionState::Ready if changed && !now.role.is_none_or(FunctionRole::serves) => {
+                    self.history.note(Some(*name), "Ready", "stands by");
+                }
+                FunctionState::Ready if changed => self.history.note(Some(*name), "Ready", "serves"),
+                FunctionState::Ready if has_taken_over => {
+                    self.history.note(Some(*name), "TookOver", "serves in the place of the other");
+                }
                 FunctionState::NotReady if changed => {
-                    self.history.note(Some(*kind), "NotReady", &now.message)
+                    self.history.note(Some(*name), "NotReady", &now.message)
                 }
                 FunctionState::BackingOff if changed => {
-                    self.history.note(Some(*kind), "BackingOff", &now.message)
+                    self.history.note(Some(*name), "BackingOff", &now.message)
                 }
                 _ => {}
             }
@@ -134,17 +157,16 @@ impl Controller {
     }
 
     fn set_conditions(&mut self, now: Timestamp) {
-        let unready = self.status.functions.iter().find(|function| function.state != FunctionState::Ready);
-        let sentence = unready.map(|function| match function.message.as_str() {
-            "" => format!("{} is {}", function.name, function.state.as_str()),
-            message => format!("{} is {}: {message}", function.name, function.state.as_str()),
-        });
-        let (reason, message) = match &sentence {
+        let unready = protection::unready(&self.status.functions);
+        let (reason, message) = match &unready {
             None => ("AllServe", "all functions serve"),
             Some(sentence) => ("FunctionNotReady", sentence.as_str()),
         };
         self.status.set_condition("Ready", unready.is_none(), reason, message, now);
-        let degraded = self.degraded();
+        let unprotected = protection::set_condition(&mut self.status, now);
+        // Before it serves, it is merely not up yet.
+        let unprotected = unprotected.filter(|_| unready.is_none());
+        let degraded = self.degraded().or_else(|| Some(("NotProtected", unprotected?)));
         let (reason, message) = match &degraded {
             None => ("AsDesired", "nothing is wrong"),
             Some((reason, message)) => (*reason, message.as_str()),
@@ -154,15 +176,15 @@ impl Controller {
 
     /// What will not mend by itself in a moment.
     fn degraded(&self) -> Option<(&'static str, String)> {
-        if let Some((kind, failure)) = self.failures.iter().next() {
-            return Some(("FunctionCannotStart", format!("{}: {failure}", kind.as_str())));
+        if let Some((name, failure)) = self.failures.iter().next() {
+            return Some(("FunctionCannotStart", format!("{name}: {failure}")));
         }
-        FunctionKind::ALL.into_iter().find_map(|kind| {
-            let is_ready = self.health.get(&kind).is_some_and(|health| health.state == State::Ready);
-            let keeps_ending = self.cloud.fast_ends(kind) >= FAST_ENDS_ALARMING && !is_ready;
-            let end = self.cloud.record(kind).and_then(|record| record.last_end.as_ref());
+        ProcessName::ALL.into_iter().find_map(|name| {
+            let is_ready = self.health.get(&name).is_some_and(|health| health.state == State::Ready);
+            let keeps_ending = self.cloud.fast_ends(name) >= FAST_ENDS_ALARMING && !is_ready;
+            let end = self.cloud.record(name).and_then(|record| record.last_end.as_ref());
             let reason = end.map_or("no reason is known", |end| end.reason.as_str());
-            keeps_ending.then(|| ("FunctionKeepsEnding", format!("{}: {reason}", kind.as_str())))
+            keeps_ending.then(|| ("FunctionKeepsEnding", format!("{name}: {reason}")))
         })
     }
 }

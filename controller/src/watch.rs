@@ -2,10 +2,11 @@
 //!
 //! Objects come from a file; when they come from an API server, only this file and `report.rs` change.
 
-use crds::{IMSCore, yaml};
-use node::config::FunctionKind;
+use std::collections::BTreeMap;
+
+use crds::{IMSCore, RedundancyMode, yaml};
 use plan::names::Places;
-use plan::{Desired, Inputs};
+use plan::{Desired, Inputs, ProcessName};
 use tokio::sync::oneshot;
 
 /// Something an operator asks of the controller.
@@ -25,17 +26,17 @@ pub enum Ask {
         /// Done.
         answer: oneshot::Sender<()>,
     },
-    /// Stop one function and leave it stopped for a while: its store is being copied.
+    /// Stop one process and leave it stopped for a while: its store is being copied.
     Hold {
         /// Which.
-        kind: FunctionKind,
+        name: ProcessName,
         /// Done.
         answer: oneshot::Sender<()>,
     },
-    /// Let a held function run again.
+    /// Let a held process run again.
     Release {
         /// Which.
-        kind: FunctionKind,
+        name: ProcessName,
         /// Done.
         answer: oneshot::Sender<()>,
     },
@@ -57,6 +58,13 @@ pub struct Validated {
     pub object: IMSCore,
     /// The processes that make it true.
     pub desired: Desired,
+}
+
+impl Validated {
+    /// Does it ask for pairs?
+    pub fn has_pairs(&self) -> bool {
+        self.object.spec.redundancy.mode == RedundancyMode::Pairs
+    }
 }
 
 /// Reads and validates `text`.
@@ -94,9 +102,16 @@ fn generation_file(places: &Places) -> std::path::PathBuf {
     places.state_directory.join("generation")
 }
 
-/// What rendering needs: the keys are made when they are missing.
-pub fn inputs(places: &Places) -> anyhow::Result<Inputs> {
+/// What rendering of `text` needs: the keys are made when they are missing.
+pub fn inputs(places: &Places, text: &str) -> anyhow::Result<Inputs> {
     let flow_token_key = crate::secrets::ensure(places)?;
+    let link_keys = if has_pairs(text) { crate::secrets::ensure_link_keys(places)? } else { BTreeMap::new() };
     let has_ipv6_loopback = std::net::UdpSocket::bind("[::1]:0").is_ok();
-    Ok(Inputs { places: places.clone(), flow_token_key, has_ipv6_loopback })
+    Ok(Inputs { places: places.clone(), flow_token_key, has_ipv6_loopback, link_keys })
+}
+
+/// Does a resource ask for pairs? One that cannot be read does not.
+pub fn has_pairs(text: &str) -> bool {
+    let read = yaml::read_ims_core("", text);
+    read.is_ok_and(|read| read.object.spec.redundancy.mode == RedundancyMode::Pairs)
 }

@@ -46,6 +46,9 @@ pub struct IMSCoreSpec {
     /// Where the HSS listens for Diameter. Default: 127.0.0.14, port 3868.
     #[serde(default, skip_serializing_if = "is_default")]
     pub hss: FunctionSpec,
+    /// Whether each function runs twice, so that no failure is noticed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub redundancy: Redundancy,
     /// What a registration may ask for.
     #[serde(default, skip_serializing_if = "is_default")]
     pub registration: Registration,
@@ -112,6 +115,52 @@ pub struct FunctionSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 65_535))]
     pub port: Option<i32>,
+}
+
+/// Whether each function runs twice, so that no failure is noticed.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq, KubeSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Redundancy {
+    /// How many processes a function is: `none`, one that is started again when it fails; `pairs`, two of which one serves and the
+    /// other knows all that it does and takes over.
+    #[serde(default)]
+    pub mode: RedundancyMode,
+    /// How long the one that serves may serve without asking again. Shorter, and a busy machine takes it from one that works;
+    /// longer, and the other waits longer before it takes over from one that died unnoticed.
+    #[schemars(range(min = 20, max = 10_000))]
+    #[serde(default = "Redundancy::lease_milliseconds_default")]
+    pub lease_milliseconds: i32,
+    /// The first of nine UDP ports on 127.0.0.1 at which the processes hear each other. Another core on this machine needs others.
+    #[schemars(range(min = 1, max = 65_527))]
+    #[serde(default = "Redundancy::control_port_default")]
+    pub control_port: i32,
+}
+
+impl Default for Redundancy {
+    fn default() -> Self {
+        Redundancy { mode: RedundancyMode::None, lease_milliseconds: 200, control_port: 7060 }
+    }
+}
+
+impl Redundancy {
+    fn lease_milliseconds_default() -> i32 {
+        Self::default().lease_milliseconds
+    }
+
+    fn control_port_default() -> i32 {
+        Self::default().control_port
+    }
+}
+
+/// How many processes a function is.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, Default, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum RedundancyMode {
+    /// One, started again when it fails.
+    #[default]
+    None,
+    /// Two: one serves, the other follows.
+    Pairs,
 }
 
 /// What a registration may ask for.

@@ -10,8 +10,11 @@ pub mod ims_core;
 pub mod status;
 pub mod yaml;
 
-pub use ims_core::{Access, FunctionSpec, IMSCore, IMSCoreSpec, LogLevel, PcscfSpec, Registration, Timers};
-pub use status::{Condition, FunctionState, FunctionStatus, IMSCoreStatus, LastExit};
+pub use ims_core::{
+    Access, FunctionSpec, IMSCore, IMSCoreSpec, LogLevel, PcscfSpec, Redundancy, RedundancyMode,
+    Registration, Timers,
+};
+pub use status::{Condition, FunctionRole, FunctionState, FunctionStatus, IMSCoreStatus, LastExit};
 
 /// The sample a newcomer's `evertone up` uses: the file `manifests/samples/ims-core.yaml`.
 pub const SAMPLE: &str = include_str!("../../manifests/samples/ims-core.yaml");
@@ -44,6 +47,15 @@ mod tests {
         let core =
             yaml::read_ims_core("manifests/samples/ims-core.yaml", SAMPLE).expect("the sample is valid");
         assert_eq!(core.object.spec.home_domain, "ims.example");
+    }
+
+    #[test]
+    fn the_sample_of_pairs_is_the_sample_with_pairs() {
+        let path = "../manifests/samples/ims-core-pairs.yaml";
+        let text = include_str!("../../manifests/samples/ims-core-pairs.yaml");
+        let mut spec = yaml::read_ims_core(path, text).expect("the sample is valid").object.spec;
+        assert_eq!(std::mem::take(&mut spec.redundancy).mode, RedundancyMode::Pairs);
+        assert_eq!(spec, yaml::read_ims_core("", SAMPLE).expect("the sample is valid").object.spec);
     }
 
     #[test]

@@ -15,7 +15,8 @@ pub struct IMSCoreStatus {
     /// The generation of the spec that this status speaks about.
     #[serde(default)]
     pub observed_generation: i64,
-    /// `Ready` (the core serves) and `Degraded` (it serves, but not all is well), each with a reason.
+    /// `Ready` (the core serves), `Degraded` (it serves, but not all is well) and, where functions are pairs, `Protected` (whoever
+    /// serves may fail), each with a reason.
     #[serde(default)]
     #[x_kube(merge_strategy = ListMerge::Map(vec!["type".into()]))]
     pub conditions: Vec<Condition>,
@@ -53,14 +54,23 @@ impl IMSCoreStatus {
     }
 }
 
-/// One network function.
+/// One process: a network function, an instance of one that is a pair, or what pairs need besides.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FunctionStatus {
-    /// `pcscf`, `icscf`, `scscf` or `hss`.
+    /// `pcscf`, `icscf`, `scscf` or `hss`; `pcscf-1` and `pcscf-2` where it is a pair; `witness` and `host-agent`.
     pub name: String,
     /// In which state it is.
     pub state: FunctionState,
+    /// In a pair: what it does there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub role: Option<FunctionRole>,
+    /// In a pair: its epoch. Each change of who serves begins another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<i64>,
+    /// In a pair, of the instance that serves: may it fail without anybody noticing?
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protected: Option<bool>,
     /// Its process.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pid: Option<i64>,
@@ -79,6 +89,49 @@ pub struct FunctionStatus {
     /// Why it is in its state, for people.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub message: String,
+}
+
+/// What an instance does in its pair.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub enum FunctionRole {
+    /// It has not heard yet what the other one knows.
+    Joining,
+    /// It follows the other one.
+    Standby,
+    /// It asks whether it may serve.
+    Asking,
+    /// It answers.
+    Serving,
+    /// It answers, and is about to leave that to the other one.
+    HandingOver,
+}
+
+impl FunctionRole {
+    /// All of them.
+    pub const ALL: [FunctionRole; 5] = [
+        FunctionRole::Joining,
+        FunctionRole::Standby,
+        FunctionRole::Asking,
+        FunctionRole::Serving,
+        FunctionRole::HandingOver,
+    ];
+
+    /// The word of an instance for itself.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            FunctionRole::Joining => "joining",
+            FunctionRole::Standby => "standby",
+            FunctionRole::Asking => "asking",
+            FunctionRole::Serving => "serving",
+            FunctionRole::HandingOver => "handingOver",
+        }
+    }
+
+    /// Does it answer?
+    pub fn serves(self) -> bool {
+        matches!(self, FunctionRole::Serving | FunctionRole::HandingOver)
+    }
 }
 
 /// In which state a function is.

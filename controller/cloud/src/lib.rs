@@ -16,8 +16,7 @@ pub mod local;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use node::config::FunctionKind;
-use plan::{Action, Observed};
+use plan::{Action, Observed, ProcessName};
 
 pub use local::Local;
 
@@ -44,8 +43,8 @@ pub trait Cloud {
 pub enum CloudEvent {
     /// A process ended that nobody had stopped.
     Exited {
-        /// Which function.
-        kind: FunctionKind,
+        /// Which.
+        name: ProcessName,
         /// Its process.
         pid: i32,
         /// By which signal or code, and its last words.
@@ -65,6 +64,16 @@ pub enum CloudError {
         step: &'static str,
         /// With which file.
         path: PathBuf,
+        /// Why not.
+        source: std::io::Error,
+    },
+    /// A directory could not get another name.
+    #[error("cannot move {} to {}", from.display(), to.display())]
+    Move {
+        /// Where it lies.
+        from: PathBuf,
+        /// Where it should.
+        to: PathBuf,
         /// Why not.
         source: std::io::Error,
     },

@@ -1,18 +1,23 @@
 //! A resource turned into the processes that make it true, each with its whole configuration, or into the list of
 //! reasons why that cannot be. Decides every detail; does nothing.
 
+mod pairs;
+
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 
 use crds::{IMSCoreSpec, yaml};
 use node::config::{
-    Config, Diameter, FunctionConfig, FunctionKind, Hss, Icscf, Listen, Pcscf, Scscf, ServerCandidate,
-    SipTimers,
+    Config, Diameter, FunctionConfig, FunctionKind, HostAgent, Hss, Icscf, Listen, Pcscf, Scscf,
+    ServerCandidate, SipTimers, Witness,
 };
 use node::wire::Transport;
+use serde::Serialize;
 
-use crate::names::{self, Places};
+use crate::names::{self, Instance, Places, ProcessName};
 use crate::validate::{Check, Reason};
+use pairs::Pairs;
 
 /// What rendering needs besides the resource.
 #[derive(Clone, Debug)]
@@ -23,22 +28,44 @@ pub struct Inputs {
     pub flow_token_key: String,
     /// Does this machine have the address ::1? Containers often do not.
     pub has_ipv6_loopback: bool,
+    /// The keys of the instances and the witness; needed where the resource asks for pairs.
+    pub link_keys: BTreeMap<ProcessName, LinkKey>,
 }
 
-/// The processes that should run, by function. Empty: the core should be down.
+/// The key with which a process proves itself to the others of its core.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LinkKey {
+    /// File with the private key; what is in it is known to its process alone.
+    pub private_key_file: PathBuf,
+    /// The public key, 64 hex digits.
+    pub public_key: String,
+}
+
+/// The processes that should run, by name. Empty: the core should be down.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Desired {
-    /// Iterate with [`FunctionKind::ALL`] to start in the right order.
-    pub processes: BTreeMap<FunctionKind, Process>,
+    /// Iterate with [`ProcessName::ALL`] to start in the right order.
+    pub processes: BTreeMap<ProcessName, Process>,
+}
+
+/// What a process is told.
+#[derive(Clone, Debug, PartialEq)]
+pub enum ProcessConfig {
+    /// A function.
+    Function(Box<Config>),
+    /// The witness.
+    Witness(Witness),
+    /// The host agent.
+    HostAgent(HostAgent),
 }
 
 /// One process that should run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Process {
-    /// Which function it is; also the name of its binary.
-    pub kind: FunctionKind,
+    /// Which it is.
+    pub name: ProcessName,
     /// Its configuration.
-    pub config: Config,
+    pub config: ProcessConfig,
     /// The same as text, for its file.
     pub config_text: String,
     /// Its environment, besides what it inherits.
@@ -48,6 +75,23 @@ pub struct Process {
 }
 
 impl Process {
+    /// The configuration of a function; none for the others.
+    pub fn function(&self) -> Option<&Config> {
+        match &self.config {
+            ProcessConfig::Function(config) => Some(config),
+            ProcessConfig::Witness(_) | ProcessConfig::HostAgent(_) => None,
+        }
+    }
+
+    /// The directory of its durable state, if it has one of its own.
+    pub fn state_directory(&self) -> Option<&Path> {
+        match &self.config {
+            ProcessConfig::Function(config) => config.state_directory.as_deref(),
+            ProcessConfig::Witness(witness) => Some(&witness.state_directory),
+            ProcessConfig::HostAgent(agent) => Some(&agent.state_directory),
+        }
+    }
+
     /// A mark of all that a running process cannot change: another recipe needs another process.
     pub fn recipe(&self) -> String {
         let environment: String =
@@ -58,6 +102,13 @@ impl Process {
 
 /// The emergency numbers of TS 22.101 §10.1.1 that every phone knows, and the URN of RFC 5031.
 const EMERGENCY_NUMBERS: [&str; 3] = ["112", "911", "urn:service:sos"];
+
+/// So many of the 32 IND values (TS 33.102 annex C) are each HSS instance's own: two never make the same SQN.
+const SQN_INDEXES: u8 = 16;
+
+fn text(config: &impl Serialize) -> String {
+    yaml::to_string(config).expect("a configuration has string keys and finite numbers only")
+}
 
 impl Desired {
     /// What `spec` asks for.
@@ -70,8 +121,8 @@ impl Desired {
         if !check.reasons.is_empty() {
             return Err(check.reasons);
         }
-        let processes = FunctionKind::ALL.map(|kind| (kind, core.process(kind, inputs)));
-        Ok(Desired { processes: processes.into_iter().collect() })
+        let names = ProcessName::of_core(core.pairs.is_some());
+        Ok(Desired { processes: names.map(|name| (name, core.process(name, inputs))).collect() })
     }
 }
 
@@ -88,12 +139,15 @@ struct Core {
     emergency_numbers: Vec<String>,
     visited_networks_allowed: Vec<String>,
     log_level: &'static str,
+    /// None: each function is alone.
+    pairs: Option<Pairs>,
 }
 
 impl Core {
     fn read(spec: &IMSCoreSpec, has_ipv6_loopback: bool, check: &mut Check) -> Core {
         let domain = check.domain("spec.homeDomain", &spec.home_domain);
         let listen = listen_addresses(spec, has_ipv6_loopback, check);
+        let pairs = Pairs::read(&spec.redundancy, &domain, &listen, check);
         let registration = &spec.registration;
         let seconds = (
             check.number("spec.registration.secondsMin", registration.seconds_min, 1..=86_400),
@@ -127,45 +181,70 @@ impl Core {
             emergency_numbers,
             visited_networks_allowed: spec.visited_networks_allowed.clone(),
             log_level: spec.log_level.as_str(),
+            pairs,
         }
     }
 
-    fn process(&self, kind: FunctionKind, inputs: &Inputs) -> Process {
-        let config = self.config(kind, inputs);
-        let config_text =
-            yaml::to_string(&config).expect("a configuration has string keys and finite numbers only");
+    fn process(&self, name: ProcessName, inputs: &Inputs) -> Process {
+        let (config, config_text, addresses) = match name {
+            ProcessName::HostAgent => {
+                let config = self.host_agent(inputs);
+                let text = text(&config);
+                (ProcessConfig::HostAgent(config), text, Vec::new())
+            }
+            ProcessName::Witness => {
+                let config = self.witness(inputs);
+                let (text, addresses) = (text(&config), vec![config.control_address]);
+                (ProcessConfig::Witness(config), text, addresses)
+            }
+            ProcessName::Function(kind, instance) => {
+                let config = self.config(kind, instance, inputs);
+                let text = text(&config);
+                (ProcessConfig::Function(Box::new(config)), text, self.addresses(kind, instance))
+            }
+        };
         Process {
-            kind,
+            name,
             config,
             config_text,
             environment: BTreeMap::from([("EVERTONE_LOG".to_owned(), self.log_level.to_owned())]),
-            addresses: self.listen[&kind].clone(),
+            addresses,
         }
     }
 
-    fn config(&self, kind: FunctionKind, inputs: &Inputs) -> Config {
+    fn config(&self, kind: FunctionKind, instance: Instance, inputs: &Inputs) -> Config {
         let both = vec![Transport::Udp, Transport::Tcp];
         let has_sip = kind != FunctionKind::Hss;
-        let has_state = matches!(kind, FunctionKind::Hss | FunctionKind::Pcscf);
+        let name = ProcessName::Function(kind, instance);
         let sip = self.listen[&kind].iter().filter(|_| has_sip);
         Config {
-            instance: names::instance(kind),
+            instance: names::instance(kind, instance),
             host_name: names::host(kind, &self.domain),
             home_domain: self.domain.clone(),
             listen: sip.map(|address| Listen { address: *address, transports: both.clone() }).collect(),
             hosts: self.hosts(),
-            diameter: self.diameter(kind),
+            diameter: self.diameter(kind, instance),
             timers: self.timers,
             datagram_bytes_max: self.datagram_bytes_max,
             shed_after_milliseconds: 250,
-            admin_socket: inputs.places.admin_socket(kind),
-            state_directory: has_state.then(|| inputs.places.state_of(kind)),
-            pair: None,
-            function: self.function(kind, inputs),
+            admin_socket: inputs.places.socket(name),
+            state_directory: names::HAVE_STATE.contains(&kind).then(|| inputs.places.state_of(name)),
+            pair: self.pair(kind, instance, inputs),
+            function: self.function(kind, instance, inputs),
         }
     }
 
-    fn function(&self, kind: FunctionKind, inputs: &Inputs) -> FunctionConfig {
+    /// Where a process of a function listens. Two that serve Diameter cannot share an address: it is connections, and a connection
+    /// ends with its process.
+    fn addresses(&self, kind: FunctionKind, instance: Instance) -> Vec<SocketAddr> {
+        let mut addresses = self.listen[&kind].clone();
+        if (kind, instance) == (FunctionKind::Hss, Instance::Second) {
+            addresses.iter_mut().for_each(|address| address.set_port(address.port() + 1));
+        }
+        addresses
+    }
+
+    fn function(&self, kind: FunctionKind, instance: Instance, inputs: &Inputs) -> FunctionConfig {
         match kind {
             FunctionKind::Pcscf => FunctionConfig::Pcscf(Pcscf {
                 icscf_uri: self.uri(FunctionKind::Icscf),
@@ -191,8 +270,8 @@ impl Core {
             }),
             FunctionKind::Hss => FunctionConfig::Hss(Hss {
                 key_encryption_key_file: inputs.places.key_encryption_key(),
-                sqn_index_first: 0,
-                sqn_index_count: 16,
+                sqn_index_first: SQN_INDEXES * (instance.number() - 1),
+                sqn_index_count: SQN_INDEXES,
                 sequence_block: 64,
                 visited_networks_allowed: self.visited_networks_allowed.clone(),
                 server_names: vec![self.uri(FunctionKind::Scscf)],
@@ -212,17 +291,25 @@ impl Core {
         hosts
     }
 
-    fn diameter(&self, kind: FunctionKind) -> Option<Diameter> {
-        let hss = &self.listen[&FunctionKind::Hss];
+    fn diameter(&self, kind: FunctionKind, instance: Instance) -> Option<Diameter> {
         let (listen, peers) = match kind {
             FunctionKind::Pcscf => return None,
-            FunctionKind::Hss => (hss.clone(), BTreeMap::new()),
-            FunctionKind::Icscf | FunctionKind::Scscf => {
-                let name = names::host(FunctionKind::Hss, &self.domain);
-                (Vec::new(), hss.first().map(|address| (name, *address)).into_iter().collect())
-            }
+            FunctionKind::Hss => (self.addresses(kind, instance), BTreeMap::new()),
+            FunctionKind::Icscf | FunctionKind::Scscf => (Vec::new(), self.diameter_servers()),
         };
-        Some(Diameter { node_host: None, listen, peers, watchdog_seconds: 30, request_milliseconds: 3000 })
+        let node_host = self.node_host(kind, instance);
+        Some(Diameter { node_host, listen, peers, watchdog_seconds: 30, request_milliseconds: 3000 })
+    }
+
+    /// Whom the CSCFs ask: the HSS, or both instances of it.
+    fn diameter_servers(&self) -> BTreeMap<String, SocketAddr> {
+        let kind = FunctionKind::Hss;
+        let instances: &[Instance] = if self.pairs.is_some() { &Instance::PAIR } else { &[Instance::Alone] };
+        let server = |instance: &Instance| {
+            let host = self.node_host(kind, *instance).unwrap_or_else(|| names::host(kind, &self.domain));
+            Some((host, *self.addresses(kind, *instance).first()?))
+        };
+        instances.iter().filter_map(server).collect()
     }
 
     fn uri(&self, kind: FunctionKind) -> String {

@@ -12,8 +12,10 @@ pub mod desired;
 pub mod names;
 mod plan;
 pub mod restart;
+mod state;
 mod validate;
 
-pub use desired::{Desired, Inputs, Process};
+pub use desired::{Desired, Inputs, LinkKey, Process, ProcessConfig};
+pub use names::{Instance, ProcessName};
 pub use plan::{Action, Observed, ObservedProcess, plan};
 pub use validate::Reason;

@@ -3,26 +3,33 @@
 //! Guarantees: an observed world equal to the desired one gives the empty plan; a change touches only the processes
 //! whose recipe or binary changed; what is stopped is stopped from the outside in, so that no new work arrives at a
 //! function whose servers are gone; what is started is started from the inside out.
+//!
+//! Another host agent concerns nobody else: the instances keep their sockets and offer them to the next one.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use node::config::FunctionKind;
 use serde::{Deserialize, Serialize};
 
 use crate::desired::{Desired, Process};
-use crate::names::Places;
+use crate::names::{Places, ProcessName};
+use crate::state;
 
 /// What the cloud says is there.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Observed {
-    /// By function; absent: nothing is known of it.
-    pub processes: BTreeMap<FunctionKind, ObservedProcess>,
+    /// By name; absent: nothing is known of it.
+    pub processes: BTreeMap<ProcessName, ObservedProcess>,
     /// The binaries that a start would use now: path and a mark that changes with their content.
-    pub binaries: BTreeMap<FunctionKind, String>,
+    pub binaries: BTreeMap<ProcessName, String>,
+    /// Who has a directory of durable state, and when something in it was changed last, in any unit that rises.
+    pub states: BTreeMap<ProcessName, u128>,
+    /// The instances that serve, as far as anybody knows.
+    pub serving: BTreeSet<ProcessName>,
 }
 
-/// What the cloud says of one function.
+/// What the cloud says of one process.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ObservedProcess {
     /// Its process, when it runs.
@@ -40,10 +47,10 @@ pub struct ObservedProcess {
 /// One thing to do, with every detail decided.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Action {
-    /// Write a function's configuration where its process reads it.
+    /// Write a process's configuration where it reads it.
     WriteConfig {
         /// Whose.
-        kind: FunctionKind,
+        name: ProcessName,
         /// Where.
         path: PathBuf,
         /// What.
@@ -57,59 +64,117 @@ pub enum Action {
     /// Stop a process gracefully, by force after a while.
     Stop {
         /// Which.
-        kind: FunctionKind,
+        name: ProcessName,
         /// Why, for people.
         reason: &'static str,
     },
-    /// Remove what a function that is gone left in the run directory.
+    /// Remove what a process that is gone left in the run directory.
     RemoveFiles {
         /// Whose.
-        kind: FunctionKind,
+        name: ProcessName,
         /// Which.
         paths: Vec<PathBuf>,
     },
+    /// Give the durable state of one process to another: a function became a pair, or is alone again.
+    MoveState {
+        /// Who has it afterwards.
+        name: ProcessName,
+        /// Where it lies.
+        from: PathBuf,
+        /// Where it is to lie. Nothing is there.
+        to: PathBuf,
+    },
+    /// Give the same durable state to another process too.
+    CopyState {
+        /// Who has it afterwards.
+        name: ProcessName,
+        /// Where it lies. Nobody is at it.
+        from: PathBuf,
+        /// Where the copy is to lie, whole or not at all. Nothing is there.
+        to: PathBuf,
+    },
+    /// Keep durable state under another name, where no process finds it: what is newer took its place. Nothing is ever deleted.
+    SetStateAside {
+        /// Whose it was.
+        name: ProcessName,
+        /// Where it lies.
+        path: PathBuf,
+    },
+}
+
+impl Action {
+    /// Which process it is about.
+    pub fn name(&self) -> ProcessName {
+        match self {
+            Action::Start { process } => process.name,
+            Action::WriteConfig { name, .. }
+            | Action::Stop { name, .. }
+            | Action::RemoveFiles { name, .. }
+            | Action::MoveState { name, .. }
+            | Action::CopyState { name, .. }
+            | Action::SetStateAside { name, .. } => *name,
+        }
+    }
 }
 
 /// What to do, in this order, so that `observed` becomes `desired`.
 pub fn plan(desired: &Desired, observed: &Observed, places: &Places) -> Vec<Action> {
     let mut actions = Vec::new();
-    for kind in FunctionKind::ALL.into_iter().rev() {
-        if let (None, Some(found)) = (desired.processes.get(&kind), observed.processes.get(&kind)) {
+    for name in stop_order(observed) {
+        if let (None, Some(found)) = (desired.processes.get(&name), observed.processes.get(&name)) {
             if found.pid.is_some() {
-                actions.push(Action::Stop { kind, reason: "no longer desired" });
+                actions.push(Action::Stop { name, reason: "no longer desired" });
             }
-            let paths =
-                vec![places.config_file(kind), places.process_record(kind), places.admin_socket(kind)];
-            actions.push(Action::RemoveFiles { kind, paths });
+            let paths = vec![places.config_file(name), places.process_record(name), places.socket(name)];
+            actions.push(Action::RemoveFiles { name, paths });
         }
     }
-    for process in FunctionKind::ALL.iter().filter_map(|kind| desired.processes.get(kind)) {
+    state::plan(desired, observed, places, &mut actions);
+    for process in ProcessName::ALL.iter().filter_map(|name| desired.processes.get(name)) {
         plan_process(process, observed, places, &mut actions);
     }
     actions
 }
 
-fn plan_process(process: &Process, observed: &Observed, places: &Places, actions: &mut Vec<Action>) {
-    let kind = process.kind;
-    let nothing = ObservedProcess::default();
-    let found = observed.processes.get(&kind).unwrap_or(&nothing);
-    if found.config_text.as_ref() != Some(&process.config_text) {
-        let (path, text) = (places.config_file(kind), process.config_text.clone());
-        actions.push(Action::WriteConfig { kind, path, text });
+/// From the outside in; of a pair the one that serves last: nobody needs to take over for a moment, and it has all there is.
+fn stop_order(observed: &Observed) -> Vec<ProcessName> {
+    let mut names: Vec<ProcessName> = ProcessName::ALL.into_iter().rev().collect();
+    for kind in FunctionKind::ALL {
+        let [first, second] = ProcessName::pair(kind);
+        let position = |name| names.iter().position(|found| *found == name).expect("all are in it");
+        let (at_first, at_second) = (position(first), position(second));
+        if observed.serving.contains(&second) {
+            names.swap(at_first, at_second);
+        }
     }
-    let has_new_recipe = found.recipe != process.recipe();
-    let has_new_binary = observed.binaries.get(&kind).is_some_and(|binary| *binary != found.binary);
+    names
+}
+
+fn plan_process(process: &Process, observed: &Observed, places: &Places, actions: &mut Vec<Action>) {
+    let name = process.name;
+    let nothing = ObservedProcess::default();
+    let found = observed.processes.get(&name).unwrap_or(&nothing);
+    if found.config_text.as_ref() != Some(&process.config_text) {
+        let (path, text) = (places.config_file(name), process.config_text.clone());
+        actions.push(Action::WriteConfig { name, path, text });
+    }
     let start = Action::Start { process: Box::new(process.clone()) };
-    match found.pid {
-        Some(_) if has_new_recipe => {
-            actions.extend([Action::Stop { kind, reason: "its configuration changed" }, start]);
-        }
-        Some(_) if has_new_binary => {
-            actions.extend([Action::Stop { kind, reason: "its binary changed" }, start])
-        }
-        Some(_) => {}
+    match (found.pid, change(process, observed)) {
+        (Some(_), Some(reason)) => actions.extend([Action::Stop { name, reason }, start]),
+        (Some(_), None) => {}
         // A change may be the remedy: then the pause is over.
-        None if found.is_backing_off && !has_new_recipe && !has_new_binary => {}
-        None => actions.push(start),
+        (None, None) if found.is_backing_off => {}
+        (None, _) => actions.push(start),
+    }
+}
+
+/// Why a process cannot go on as it was started; `None`: it can.
+fn change(process: &Process, observed: &Observed) -> Option<&'static str> {
+    let nothing = ObservedProcess::default();
+    let found = observed.processes.get(&process.name).unwrap_or(&nothing);
+    let has_new_binary = observed.binaries.get(&process.name).is_some_and(|binary| *binary != found.binary);
+    match found.recipe != process.recipe() {
+        true => Some("its configuration changed"),
+        false => has_new_binary.then_some("its binary changed"),
     }
 }

@@ -1,15 +1,18 @@
 //! What is planned for which resource and world: cases are data.
 
+use std::collections::BTreeMap;
+
 use crds::yaml;
 use node::config::{Config, FunctionConfig, FunctionKind};
 use plan::names::Places;
-use plan::{Action, Desired, Inputs, Observed, ObservedProcess, plan};
+use plan::{Action, Desired, Inputs, Observed, ObservedProcess, ProcessName, plan};
 
 fn inputs() -> Inputs {
     Inputs {
         places: Places { state_directory: "/state".into(), run_directory: "/run".into() },
         flow_token_key: "00112233445566778899aabbccddeeff".into(),
         has_ipv6_loopback: true,
+        link_keys: BTreeMap::new(),
     }
 }
 
@@ -21,10 +24,18 @@ fn desired(extra: &str) -> Desired {
     Desired::from_spec(&spec(extra), &inputs()).expect("the spec can be built")
 }
 
+fn alone(kind: FunctionKind) -> ProcessName {
+    ProcessName::alone(kind)
+}
+
+fn function(desired: &Desired, kind: FunctionKind) -> &Config {
+    desired.processes[&alone(kind)].function().expect("it is a function")
+}
+
 /// A world in which everything desired runs.
 fn running(desired: &Desired) -> Observed {
     let mut observed = Observed::default();
-    for (pid, (kind, process)) in (100..).zip(&desired.processes) {
+    for (pid, (name, process)) in (100..).zip(&desired.processes) {
         let found = ObservedProcess {
             pid: Some(pid),
             recipe: process.recipe(),
@@ -32,8 +43,8 @@ fn running(desired: &Desired) -> Observed {
             config_text: Some(process.config_text.clone()),
             is_backing_off: false,
         };
-        observed.processes.insert(*kind, found);
-        observed.binaries.insert(*kind, "v1".into());
+        observed.processes.insert(*name, found);
+        observed.binaries.insert(*name, "v1".into());
     }
     observed
 }
@@ -42,11 +53,20 @@ fn running(desired: &Desired) -> Observed {
 fn words(actions: &[Action]) -> Vec<String> {
     actions
         .iter()
-        .map(|action| match action {
-            Action::WriteConfig { kind, .. } => format!("write {}", kind.as_str()),
-            Action::Start { process } => format!("start {}", process.kind.as_str()),
-            Action::Stop { kind, .. } => format!("stop {}", kind.as_str()),
-            Action::RemoveFiles { kind, .. } => format!("remove {}", kind.as_str()),
+        .map(|action| {
+            let verb = match action {
+                Action::WriteConfig { .. } => "write",
+                Action::Start { .. } => "start",
+                Action::Stop { .. } => "stop",
+                Action::RemoveFiles { .. } => "remove",
+                Action::MoveState { from, .. } => {
+                    let from = from.file_name().expect("a name").to_string_lossy();
+                    return format!("move {from} {}", action.name());
+                }
+                Action::CopyState { .. } => "copy to",
+                Action::SetStateAside { .. } => "set aside",
+            };
+            format!("{verb} {}", action.name())
         })
         .collect()
 }
@@ -62,7 +82,7 @@ fn long_datagrams_are_for_loopback_only() {
         ("pcscf: {addresses: ['192.168.1.5']}", 1300),
         ("pcscf: {addresses: ['192.168.1.5']}\ndatagramBytesMax: 9000", 9000),
     ] {
-        assert_eq!(desired(extra).processes[&FunctionKind::Pcscf].config.datagram_bytes_max, expected);
+        assert_eq!(function(&desired(extra), FunctionKind::Pcscf).datagram_bytes_max, expected);
     }
 }
 
@@ -110,16 +130,16 @@ fn a_changed_environment_restarts_without_writing() {
 fn what_died_is_started_again_and_the_others_are_left_alone() {
     let desired = desired("");
     let mut observed = running(&desired);
-    observed.processes.get_mut(&FunctionKind::Scscf).expect("it is there").pid = None;
+    observed.processes.get_mut(&alone(FunctionKind::Scscf)).expect("it is there").pid = None;
     check(&desired, &observed, &["start scscf"]);
-    observed.processes.get_mut(&FunctionKind::Scscf).expect("it is there").is_backing_off = true;
+    observed.processes.get_mut(&alone(FunctionKind::Scscf)).expect("it is there").is_backing_off = true;
     check(&desired, &observed, &[]);
 }
 
 #[test]
 fn a_change_ends_the_pause_of_a_process_that_kept_ending() {
     let mut observed = running(&desired(""));
-    let scscf = observed.processes.get_mut(&FunctionKind::Scscf).expect("it is there");
+    let scscf = observed.processes.get_mut(&alone(FunctionKind::Scscf)).expect("it is there");
     (scscf.pid, scscf.is_backing_off) = (None, true);
     check(&desired("registration: {secondsMax: 600}"), &observed, &["write scscf", "start scscf"]);
 }
@@ -128,7 +148,7 @@ fn a_change_ends_the_pause_of_a_process_that_kept_ending() {
 fn a_new_binary_is_taken_into_use() {
     let desired = desired("");
     let mut observed = running(&desired);
-    observed.binaries.insert(FunctionKind::Icscf, "v2".into());
+    observed.binaries.insert(alone(FunctionKind::Icscf), "v2".into());
     check(&desired, &observed, &["stop icscf", "start icscf"]);
 }
 
@@ -151,7 +171,7 @@ fn down_stops_from_the_outside_in_and_removes_the_files() {
 fn a_rendered_configuration_is_read_back_unchanged() {
     for process in desired("").processes.values() {
         let read: Config = yaml::typed("config", &process.config_text).expect("it reads");
-        assert_eq!(read, process.config);
+        assert_eq!(Some(&read), process.function());
     }
 }
 
@@ -172,16 +192,16 @@ fn the_defaults_give_each_function_its_loopback_address() {
 fn a_machine_without_ipv6_is_served_by_ipv4_alone() {
     let inputs = Inputs { has_ipv6_loopback: false, ..inputs() };
     let desired = Desired::from_spec(&spec(""), &inputs).expect("the spec can be built");
-    assert_eq!(desired.processes[&FunctionKind::Pcscf].addresses.len(), 1);
+    assert_eq!(desired.processes[&alone(FunctionKind::Pcscf)].addresses.len(), 1);
 }
 
 #[test]
 fn a_phone_on_the_lan_can_be_let_in() {
     let desired = desired("pcscf: {addresses: ['192.168.1.5']}");
-    let pcscf = &desired.processes[&FunctionKind::Pcscf];
-    assert_eq!(pcscf.config.listen[0].address.to_string(), "192.168.1.5:4060");
+    let pcscf = function(&desired, FunctionKind::Pcscf);
+    assert_eq!(pcscf.listen[0].address.to_string(), "192.168.1.5:4060");
     assert_eq!(
-        desired.processes[&FunctionKind::Scscf].config.hosts["pcscf.ims.example"].to_string(),
+        function(&desired, FunctionKind::Scscf).hosts["pcscf.ims.example"].to_string(),
         "192.168.1.5:4060"
     );
 }
@@ -189,10 +209,10 @@ fn a_phone_on_the_lan_can_be_let_in() {
 #[test]
 fn the_names_that_the_functions_know_each_other_by_fit_together() {
     let desired = desired("");
-    let FunctionConfig::Icscf(icscf) = &desired.processes[&FunctionKind::Icscf].config.function else {
+    let FunctionConfig::Icscf(icscf) = &function(&desired, FunctionKind::Icscf).function else {
         panic!("the I-CSCF has an I-CSCF's configuration");
     };
-    let FunctionConfig::Scscf(scscf) = &desired.processes[&FunctionKind::Scscf].config.function else {
+    let FunctionConfig::Scscf(scscf) = &function(&desired, FunctionKind::Scscf).function else {
         panic!("the S-CSCF has an S-CSCF's configuration");
     };
     assert_eq!(icscf.servers[0].uri, scscf.server_name);

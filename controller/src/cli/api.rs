@@ -5,7 +5,7 @@ use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
-use node::config::FunctionKind;
+use plan::ProcessName;
 use rustix::process::{Pid, Signal, kill_process};
 
 use super::context::Context;
@@ -51,9 +51,9 @@ pub async fn stop(context: &Context) -> Result<bool> {
     }
 }
 
-/// Stops a function for a while, or lets it run again.
-pub async fn function(context: &Context, kind: FunctionKind, verb: &str) -> Result<()> {
-    let path = format!("/functions/{}/{verb}", kind.as_str());
+/// Stops a process for a while, or lets it run again.
+pub async fn function(context: &Context, name: ProcessName, verb: &str) -> Result<()> {
+    let path = format!("/functions/{name}/{verb}");
     let answer = http::post(&context.places.controller_socket(), &path, Vec::new(), WORK_PATIENCE).await;
     let answer = answer.context("the controller does not answer")?;
     match answer.is_success() {

@@ -1,7 +1,8 @@
 //! `evertone backup` and `restore`: the HSS's store with the key that opens it, in one file.
 //!
 //! The HSS is stopped while its store is copied (well below a second for 10⁵ subscribers): what is in the file is one
-//! moment, and everything confirmed before it. Cx requests in the pause are answered late or repeated.
+//! moment, and everything confirmed before it. Cx requests in the pause are answered late or repeated. Of a pair both are stopped,
+//! the standby first: the one that served then has all there is.
 //!
 //! A restore raises SEQ before the backup takes the place of what is there, in an HSS that nobody can reach: else SQNs that
 //! were used after the backup would be used once more.
@@ -13,9 +14,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, Result, bail};
 use hss::provisioning::{JUMP_DEFAULT, JUMP_MAX, JumpRequest, JumpResult};
 use node::config::{FunctionConfig, FunctionKind};
+use plan::ProcessName;
 
-use super::api;
 use super::context::Context;
+use super::{api, instances};
 use crate::archive::{self, Archive};
 use crate::{health, http, places, watch};
 
@@ -33,20 +35,24 @@ pub struct RestoreArguments {
     file: PathBuf,
 }
 
+/// The HSS where it is no pair.
+const ALONE: ProcessName = ProcessName::alone(FunctionKind::Hss);
 const STORE: &str = "hss.redb";
 const KEY: &str = "key-encryption-key";
 const RESOURCE: &str = "core.yaml";
 
 /// Runs `backup`.
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
-    let store = context.places.state_of(FunctionKind::Hss).join(STORE);
+    let processes = processes(context).await?;
+    let owner = processes.last().copied().unwrap_or(ALONE);
+    let store = context.places.state_of(owner).join(STORE);
     if !store.exists() {
         bail!("there is nothing to back up: {} does not exist", store.display());
     }
     // Before the pause: the HSS shall not be stopped for a file that cannot be written.
     let target = archive::Target::open(&arguments.file)?;
     let begun = Instant::now();
-    let is_held = hold(context).await?;
+    let is_held = hold(context, &processes).await?;
     let copied = || -> Result<Archive> {
         let read =
             |path: &Path| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
@@ -59,7 +65,7 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         Ok(archive)
     };
     let copied = copied();
-    release(context, is_held).await?;
+    release(context, &processes, is_held).await?;
     let pause = begun.elapsed();
     let bytes = target.write(&copied?)?;
     println!(
@@ -78,6 +84,7 @@ pub async fn restore(context: &Context, arguments: &RestoreArguments) -> Result<
     let archive = archive::read(&arguments.file)?;
     let store = archive.file(STORE).context("the backup holds no subscribers")?;
     let key = archive.file(KEY).context("the backup holds no key")?;
+    refuse_pair(context)?;
     places::create(&context.places)?;
     if watch::accepted_text(&context.places).is_none() {
         let text = archive
@@ -85,9 +92,9 @@ pub async fn restore(context: &Context, arguments: &RestoreArguments) -> Result<
             .context("no core has been brought up here, and the backup holds no resource")?;
         watch::keep(&context.places, &String::from_utf8_lossy(text), 1)?;
     }
-    let is_held = hold(context).await?;
+    let is_held = hold(context, &[ALONE]).await?;
     let replaced = replace(context, store, key).await;
-    release(context, is_held).await?;
+    release(context, &[ALONE], is_held).await?;
     let offset = replaced?;
     println!(
         "{} was restored; SEQ of all subscribers is now raised by {offset} in all",
@@ -102,7 +109,7 @@ pub async fn restore(context: &Context, arguments: &RestoreArguments) -> Result<
 /// Prepares the backup beside what is there, and exchanges the two at the end: whenever this is cut off, no HSS can have
 /// served from a store whose SEQ was not raised.
 async fn replace(context: &Context, store: &[u8], key: &[u8]) -> Result<u64> {
-    let directory = context.places.state_of(FunctionKind::Hss);
+    let directory = context.places.state_of(ALONE);
     let (store_file, key_file) = (directory.join(STORE), context.places.key_encryption_key());
     let prepared = context.places.state_directory.join("restore");
     let (store_prepared, key_prepared) = (prepared.join(STORE), prepared.join(KEY));
@@ -141,10 +148,13 @@ async fn replace(context: &Context, store: &[u8], key: &[u8]) -> Result<u64> {
 
 /// Raises SEQ in an HSS of our own: its Diameter port is one that no function knows.
 async fn jump(context: &Context, directory: &Path, key_file: &Path, by: Option<u64>) -> Result<u64> {
-    let inputs = watch::inputs(&context.places)?;
     let text = watch::accepted_text(&context.places).context("there is no resource")?;
-    let validated = watch::validate(RESOURCE, &text, &inputs).map_err(anyhow::Error::msg)?;
-    let mut config = validated.desired.processes[&FunctionKind::Hss].config.clone();
+    let inputs = watch::inputs(&context.places, &text)?;
+    let mut spec = watch::validate(RESOURCE, &text, &inputs).map_err(anyhow::Error::msg)?.object.spec;
+    spec.redundancy = crds::Redundancy::default();
+    let alone = plan::Desired::from_spec(&spec, &inputs).ok();
+    let hss = alone.as_ref().and_then(|alone| alone.processes[&ALONE].function());
+    let mut config = hss.cloned().context("the resource has no HSS")?;
     config.state_directory = Some(directory.to_owned());
     if let FunctionConfig::Hss(hss) = &mut config.function {
         hss.key_encryption_key_file = key_file.to_owned();
@@ -176,7 +186,7 @@ async fn jump(context: &Context, directory: &Path, key_file: &Path, by: Option<u
 async fn jump_in(mut child: Child, socket: &Path, by: Option<u64>) -> Result<u64> {
     let begun = Instant::now();
     let result = loop {
-        if health::probe(socket).await.is_ok() {
+        if health::probe(ALONE, socket).await.is_ok() {
             let body = serde_json::to_vec(&JumpRequest { by })?;
             let answer = http::post(socket, "/command/sequence.jump", body, Duration::from_secs(60)).await?;
             break match answer.is_success() {
@@ -212,25 +222,53 @@ async fn stop(child: &mut Child) -> Result<()> {
     Ok(())
 }
 
+/// The HSS's processes in the order in which they are to be stopped: the last one has everything.
+async fn processes(context: &Context) -> Result<Vec<ProcessName>> {
+    if !instances::has_pairs(context) {
+        return Ok(vec![ALONE]);
+    }
+    let serving = instances::serving_of_pair(context, FunctionKind::Hss).await;
+    let serving =
+        serving.context("no HSS of the pair says that it serves, and only then a backup is built yet")?;
+    let mut processes = ProcessName::pair(FunctionKind::Hss).to_vec();
+    processes.sort_by_key(|name| *name == serving);
+    Ok(processes)
+}
+
+/// A restore goes into the store of an HSS that is alone; one that becomes a pair takes that with it.
+fn refuse_pair(context: &Context) -> Result<()> {
+    let stores = ProcessName::pair(FunctionKind::Hss).map(|name| context.places.state_of(name));
+    if stores.iter().any(|store| store.exists()) {
+        bail!(
+            "the HSS is a pair, and restoring one is not built yet: `{} up` with `mode: none` below spec.redundancy, restore, and up \
+             with pairs again",
+            context.command()
+        );
+    }
+    Ok(())
+}
+
 /// Stops the HSS for a while; `false` when the core is down anyway.
-async fn hold(context: &Context) -> Result<bool> {
+async fn hold(context: &Context, processes: &[ProcessName]) -> Result<bool> {
     let is_up = matches!(api::status(context).await, Ok(Some(_)));
     if is_up {
-        api::function(context, FunctionKind::Hss, "hold").await?;
+        for name in processes {
+            api::function(context, *name, "hold").await?;
+        }
         return Ok(true);
     }
-    let record = cloud::local::Record::read(&context.places.process_record(FunctionKind::Hss));
-    if record.is_some_and(|record| record.is_alive()) {
+    let records =
+        processes.iter().map(|name| cloud::local::Record::read(&context.places.process_record(*name)));
+    if records.flatten().any(|record| record.is_alive()) {
         bail!("the HSS runs without a controller: `{} up` starts one", context.command());
     }
     Ok(false)
 }
 
-async fn release(context: &Context, is_held: bool) -> Result<()> {
-    if is_held {
-        api::function(context, FunctionKind::Hss, "release")
-            .await
-            .context("the HSS could not be started again")?;
+async fn release(context: &Context, processes: &[ProcessName], is_held: bool) -> Result<()> {
+    for name in processes.iter().rev().filter(|_| is_held) {
+        let released = api::function(context, *name, "release").await;
+        released.context("the HSS could not be started again")?;
     }
     Ok(())
 }

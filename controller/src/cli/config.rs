@@ -4,14 +4,17 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, Result, bail};
 use node::config::FunctionKind;
+use plan::ProcessName;
 
 use super::context::Context;
+use super::instances;
 use crate::watch;
 
 /// Print configuration.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The function whose rendered configuration to print. [default: the resource]
+    /// The function whose rendered configuration to print; of a pair one of the two, such as `scscf-1`; `witness`, `host-agent`.
+    /// [default: the resource]
     #[arg(value_name = "FUNCTION")]
     function: Option<String>,
 }
@@ -23,10 +26,7 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         print!("{text}");
         return Ok(ExitCode::SUCCESS);
     };
-    let Some(kind) = FunctionKind::ALL.into_iter().find(|kind| kind.as_str() == name) else {
-        bail!("there is no function {name}");
-    };
-    let path = context.places.config_file(kind);
+    let path = context.places.config_file(process(context, name)?);
     let text = std::fs::read_to_string(&path)
         .with_context(|| format!("cannot read {}: does the core run?", path.display()))?;
     for line in text.lines() {
@@ -37,4 +37,17 @@ pub fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn process(context: &Context, name: &str) -> Result<ProcessName> {
+    if let Some(found) = instances::all(context).into_iter().find(|process| process.as_str() == name) {
+        return Ok(found);
+    }
+    match FunctionKind::ALL.into_iter().find(|kind| kind.as_str() == name) {
+        Some(kind) => {
+            let [first, second] = ProcessName::pair(kind);
+            bail!("{name} is a pair: name {first} or {second}")
+        }
+        None => bail!("there is no function {name}"),
+    }
 }

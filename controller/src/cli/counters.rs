@@ -7,6 +7,7 @@ use node::config::FunctionKind;
 use serde::{Deserialize, Serialize};
 
 use super::context::Context;
+use super::instances;
 use crate::http;
 
 /// The figures; what cannot be read is absent.
@@ -35,14 +36,15 @@ struct Count {
 /// Reads the figures.
 pub async fn read(context: &Context) -> Counters {
     let mut counters = Counters::default();
-    let hss = context.places.admin_socket(FunctionKind::Hss);
+    let socket = async |kind| context.places.socket(instances::serving(context, kind).await);
+    let hss = socket(FunctionKind::Hss).await;
     if let Ok(answer) = http::post(&hss, "/command/subscriber.count", Vec::new(), PATIENCE).await
         && let Ok(count) = answer.json::<Count>()
     {
         (counters.subscribers, counters.registered) = (Some(count.subscribers), Some(count.registered));
     }
     for kind in FunctionKind::ALL {
-        let Ok(answer) = http::get(&context.places.admin_socket(kind), "/metrics", PATIENCE).await else {
+        let Ok(answer) = http::get(&socket(kind).await, "/metrics", PATIENCE).await else {
             continue;
         };
         for (name, value) in procedures(&answer.text()) {

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use cloud::{Cloud, Local};
-use plan::{Desired, plan};
+use plan::{Desired, ProcessName, plan};
 use rustix::process::Signal;
 
 use super::api;
@@ -78,12 +78,20 @@ fn is_zombie(pid: i32) -> bool {
     stat.rsplit_once(')').is_some_and(|(_, rest)| rest.trim_start().starts_with('Z'))
 }
 
+/// A directory of a process, as it is, set aside or half copied, or one of the core.
+fn is_directory_of_ours(name: &str) -> bool {
+    let name = name.strip_suffix(".new").unwrap_or(name);
+    let name = name.split_once(".old-").map_or(name, |(name, _)| name);
+    ["logs", "keys", "demo", "restore"].contains(&name) || name.parse::<ProcessName>().is_ok()
+}
+
 fn purge(context: &Context) -> Result<()> {
     let directory = &context.places.state_directory;
     // Only what is ours: the directory may have been chosen carelessly.
-    let ours = ["hss", "pcscf", "icscf", "scscf", "logs", "keys", "demo", "restore"];
-    for name in ours.iter().map(|name| directory.join(name)).filter(|path| path.is_dir()) {
-        std::fs::remove_dir_all(&name).with_context(|| format!("cannot remove {}", name.display()))?;
+    let entries = std::fs::read_dir(directory).into_iter().flatten().flatten();
+    let is_ours = |entry: &std::fs::DirEntry| entry.file_name().to_str().is_some_and(is_directory_of_ours);
+    for path in entries.filter(is_ours).map(|entry| entry.path()).filter(|path| path.is_dir()) {
+        std::fs::remove_dir_all(&path).with_context(|| format!("cannot remove {}", path.display()))?;
     }
     for name in ["core.yaml", "generation", "history.json", "binaries"] {
         let _ = std::fs::remove_file(directory.join(name));
@@ -95,4 +103,17 @@ fn purge(context: &Context) -> Result<()> {
         _ => println!("its data is removed"),
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn a_purge_knows_what_is_ours() {
+        for ours in ["hss", "hss-2", "hss-2.old-1", "hss-2.new", "witness", "host-agent", "keys", "icscf"] {
+            assert!(super::is_directory_of_ours(ours), "{ours}");
+        }
+        for foreign in ["home", "hss-3", "hss.old", "logs-of-others", "new"] {
+            assert!(!super::is_directory_of_ours(foreign), "{foreign}");
+        }
+    }
 }

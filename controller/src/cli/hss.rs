@@ -8,6 +8,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::context::Context;
+use super::instances;
 use crate::http::{self, HttpError};
 
 /// A batch of a thousand subscribers, or the removal of one whose S-CSCF is slow.
@@ -19,7 +20,7 @@ pub async fn command<T: DeserializeOwned>(
     name: &str,
     document: &impl Serialize,
 ) -> Result<T> {
-    let socket = context.places.admin_socket(FunctionKind::Hss);
+    let socket = context.places.socket(instances::serving(context, FunctionKind::Hss).await);
     let body = serde_json::to_vec(document).context("the command cannot be written")?;
     match http::post(&socket, &format!("/command/{name}"), body, PATIENCE).await {
         Ok(answer) if answer.is_success() => Ok(answer.json()?),

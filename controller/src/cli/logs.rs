@@ -6,14 +6,16 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::{Result, bail};
-use node::config::FunctionKind;
+use plan::ProcessName;
 
 use super::context::Context;
+use super::instances;
 
 /// Show logs.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// `pcscf`, `icscf`, `scscf`, `hss` or `controller`. [default: all]
+    /// `pcscf`, `icscf`, `scscf`, `hss` or `controller`; where they are pairs both, or one of the two, such as `scscf-1`; `witness`,
+    /// `host-agent`. [default: all]
     #[arg(value_name = "FUNCTION")]
     function: Option<String>,
     /// Go on as it grows.
@@ -31,7 +33,7 @@ pub struct Arguments {
 const TAIL_BYTES_MAX: u64 = 1 << 20;
 
 struct Log {
-    name: String,
+    name: &'static str,
     path: PathBuf,
     position: u64,
     /// The beginning of a line whose end is still to come.
@@ -41,11 +43,17 @@ struct Log {
 /// Runs the verb.
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let places = &context.places;
-    let all = FunctionKind::ALL.map(|kind| (kind.as_str().to_owned(), places.log_file(kind)));
-    let all = all.into_iter().chain([("controller".to_owned(), places.controller_log())]);
-    let chosen = all.filter(|(name, _)| arguments.function.as_ref().is_none_or(|wanted| wanted == name));
-    let mut logs: Vec<Log> =
-        chosen.map(|(name, path)| Log { name, path, position: 0, partial: Vec::new() }).collect();
+    let is_wanted = |name: &str| arguments.function.as_ref().is_none_or(|wanted| wanted == name);
+    let is_chosen = |name: &ProcessName| {
+        is_wanted(name.as_str()) || name.kind().is_some_and(|kind| is_wanted(kind.as_str()))
+    };
+    let chosen = instances::all(context).into_iter().filter(is_chosen);
+    let chosen = chosen.map(|name| (name.as_str(), places.log_file(name)));
+    let controller = is_wanted("controller").then(|| ("controller", places.controller_log()));
+    let mut logs: Vec<Log> = chosen
+        .chain(controller)
+        .map(|(name, path)| Log { name, path, position: 0, partial: Vec::new() })
+        .collect();
     if logs.is_empty() {
         bail!("there is no function {}", arguments.function.as_deref().unwrap_or_default());
     }

@@ -11,6 +11,7 @@ mod counters;
 mod demo;
 mod down;
 mod hss;
+mod instances;
 mod logs;
 #[cfg(test)]
 mod reference;

@@ -7,15 +7,16 @@ use anyhow::{Result, bail};
 use clap::ValueEnum;
 use crds::{FunctionState, FunctionStatus, IMSCoreStatus, LastExit};
 use jiff::Timestamp;
-use node::config::{Config, FunctionKind};
+use node::config::{Config, Witness};
+use plan::ProcessName;
 use serde::Serialize;
 
 use super::context::Context;
 use super::table::{ago, local, table};
-use super::{api, counters};
+use super::{api, counters, instances};
 use crate::history::{Happening, History};
 use crate::report::{Document, rfc3339};
-use crate::{health, watch};
+use crate::{health, protection, watch};
 
 /// Show what runs.
 #[derive(Debug, clap::Args)]
@@ -88,49 +89,57 @@ async fn look_without_controller(context: &Context) -> Result<Document> {
     let generation = watch::accepted_generation(&context.places);
     object.metadata.generation = Some(generation);
     let mut status = IMSCoreStatus { observed_generation: generation, ..IMSCoreStatus::default() };
-    for kind in FunctionKind::ALL {
-        status.functions.push(function(context, kind).await);
+    for name in instances::all(context) {
+        status.functions.push(function(context, name).await);
     }
-    let unready = status.functions.iter().find(|function| function.state != FunctionState::Ready);
-    let message = match unready {
+    let unready = protection::unready(&status.functions);
+    let message = match &unready {
         None => "all functions serve; the controller does not run".to_owned(),
-        Some(function) => {
-            format!("{} is {}; the controller does not run", function.name, function.state.as_str())
-        }
+        Some(sentence) => format!("{sentence}; the controller does not run"),
     };
     status.set_condition("Ready", unready.is_none(), "ControllerAbsent", &message, Timestamp::now());
+    protection::set_condition(&mut status, Timestamp::now());
     object.status = Some(status);
     let history = History::open(context.places.state_directory.join("history.json"));
     Ok(Document { core: Some(object), events: history.happenings().cloned().collect(), controller: None })
 }
 
-async fn function(context: &Context, kind: FunctionKind) -> FunctionStatus {
-    let record = cloud::local::Record::read(&context.places.process_record(kind));
+async fn function(context: &Context, name: ProcessName) -> FunctionStatus {
+    let record = cloud::local::Record::read(&context.places.process_record(name));
     let is_alive = record.as_ref().is_some_and(cloud::local::Record::is_alive);
-    let heard = health::probe(&context.places.admin_socket(kind)).await;
+    let heard = health::probe(name, &context.places.socket(name)).await;
+    let place = heard.as_ref().ok().and_then(|heard| heard.place).filter(|_| is_alive && name.is_of_pairs());
+    let is_serving = place.is_some_and(|place| place.role.serves());
     let (state, message) = match heard {
         _ if !is_alive => (FunctionState::Stopped, String::new()),
-        Ok(missing) if missing.is_empty() => (FunctionState::Ready, String::new()),
-        Ok(missing) => (FunctionState::NotReady, missing.join("; ")),
+        Ok(heard) if heard.is_ready() => (FunctionState::Ready, String::new()),
+        Ok(heard) => (FunctionState::NotReady, heard.missing.join("; ")),
         Err(reason) => (FunctionState::NotReady, reason),
     };
     let started = record.as_ref().map(|record| rfc3339(record.started));
     let last_end = record.as_ref().and_then(|record| record.last_end.clone());
     FunctionStatus {
-        name: kind.as_str().into(),
+        name: name.to_string(),
         state,
+        role: place.map(|place| place.role),
+        epoch: place.and_then(|place| place.epoch),
+        protected: place.and_then(|place| place.protected).filter(|_| is_serving),
         pid: record.as_ref().filter(|_| is_alive).map(|record| i64::from(record.pid)),
         restarts: record.as_ref().map_or(0, |record| i32::try_from(record.restarts).unwrap_or(i32::MAX)),
         last_exit: last_end.map(|end| LastExit { time: rfc3339(end.time), reason: end.reason }),
-        addresses: addresses(context, kind),
+        addresses: addresses(context, name),
         since: started,
         message,
     }
 }
 
-/// Where a function was told to listen.
-fn addresses(context: &Context, kind: FunctionKind) -> Vec<String> {
-    let text = std::fs::read_to_string(context.places.config_file(kind)).unwrap_or_default();
+/// Where a process was told to listen.
+fn addresses(context: &Context, name: ProcessName) -> Vec<String> {
+    let text = std::fs::read_to_string(context.places.config_file(name)).unwrap_or_default();
+    if name == ProcessName::Witness {
+        let witness = crds::yaml::typed::<Witness>("configuration", &text);
+        return witness.into_iter().map(|witness| witness.control_address.to_string()).collect();
+    }
     let Ok(config) = crds::yaml::typed::<Config>("configuration", &text) else { return Vec::new() };
     let diameter = config.diameter.iter().flat_map(|diameter| &diameter.listen);
     config.listen.iter().map(|listen| &listen.address).chain(diameter).map(ToString::to_string).collect()
@@ -149,6 +158,9 @@ fn render(shown: &Shown, events: usize) -> String {
     if let Some(degraded) = status.condition("Degraded").filter(|condition| condition.status == "True") {
         text.push_str(&format!("degraded: {}\n", degraded.message));
     }
+    if let Some(protected) = status.condition("Protected").filter(|condition| condition.status == "True") {
+        text.push_str(&format!("protected: {}\n", protected.message));
+    }
     match &shown.document.controller {
         Some(about) => {
             text.push_str(&format!("controller: process {}, up {}\n", about.pid, ago(now, about.since)));
@@ -165,7 +177,10 @@ fn render(shown: &Shown, events: usize) -> String {
 }
 
 fn functions(functions: &[FunctionStatus], now: Timestamp) -> String {
-    let mut table = table(&["FUNCTION", "STATE", "FOR", "PID", "RESTARTS", "ADDRESSES", "LAST END"]);
+    let has_pairs = protection::has_pairs(functions);
+    let heads = ["FUNCTION", "ROLE", "STATE", "FOR", "PID", "RESTARTS", "ADDRESSES", "LAST END"];
+    let shown = heads.into_iter().filter(|head| has_pairs || *head != "ROLE");
+    let mut table = table(&shown.collect::<Vec<_>>());
     for function in functions {
         let time = |text: &str| text.parse::<Timestamp>().ok();
         let since =
@@ -185,8 +200,9 @@ fn functions(functions: &[FunctionStatus], now: Timestamp) -> String {
             "" => function.state.as_str().to_owned(),
             message => format!("{}: {message}", function.state.as_str()),
         };
-        table.add_row([
-            function.name.clone(),
+        let mut row = vec![function.name.clone()];
+        row.extend(has_pairs.then(|| role(function)));
+        row.extend([
             state,
             since,
             function.pid.map_or_else(|| "-".to_owned(), |pid| pid.to_string()),
@@ -194,8 +210,19 @@ fn functions(functions: &[FunctionStatus], now: Timestamp) -> String {
             function.addresses.join(" "),
             end,
         ]);
+        table.add_row(row);
     }
     format!("{table}\n")
+}
+
+/// What a process does in its pair, and, of the one that serves, whether it may fail.
+fn role(function: &FunctionStatus) -> String {
+    match (function.role, function.protected) {
+        (None, _) => "-".to_owned(),
+        (Some(role), Some(true)) => format!("{}, protected", role.as_str()),
+        (Some(role), Some(false)) => format!("{}, not protected", role.as_str()),
+        (Some(role), None) => role.as_str().to_owned(),
+    }
 }
 
 fn happenings(happenings: &[Happening], count: usize) -> String {
@@ -208,10 +235,48 @@ fn happenings(happenings: &[Happening], count: usize) -> String {
         let times = if happening.count > 1 { format!(" ({} times)", happening.count) } else { String::new() };
         table.add_row([
             local(happening.time),
-            happening.function.map_or("core", FunctionKind::as_str).to_owned(),
+            happening.function.map_or("core", ProcessName::as_str).to_owned(),
             happening.reason.clone(),
             format!("{}{times}", happening.message),
         ]);
     }
     format!("\n{table}\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use crds::FunctionRole;
+
+    use super::*;
+
+    fn process(name: &str, role: Option<FunctionRole>, protected: Option<bool>) -> FunctionStatus {
+        FunctionStatus {
+            name: name.into(),
+            state: FunctionState::Ready,
+            role,
+            epoch: None,
+            protected,
+            pid: Some(7),
+            restarts: 0,
+            last_exit: None,
+            addresses: Vec::new(),
+            since: None,
+            message: String::new(),
+        }
+    }
+
+    #[test]
+    fn roles_are_shown_where_there_are_pairs_and_nowhere_else() {
+        let table = functions(&[process("hss", None, None)], Timestamp::now());
+        assert!(!table.contains("ROLE"), "{table}");
+        let pair = [
+            process("witness", None, None),
+            process("hss-1", Some(FunctionRole::Standby), None),
+            process("hss-2", Some(FunctionRole::Serving), Some(false)),
+        ];
+        let table = functions(&pair, Timestamp::now());
+        for expected in ["ROLE", "standby", "serving, not protected"] {
+            assert!(table.contains(expected), "{expected} is missing in\n{table}");
+        }
+    }
 }

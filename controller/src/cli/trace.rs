@@ -9,8 +9,10 @@ use std::time::Duration;
 
 use anyhow::{Result, bail};
 use node::config::{Config, FunctionKind};
+use plan::ProcessName;
 
 use super::context::Context;
+use super::instances;
 use crate::http;
 use crate::ladder::{Addresses, Memory, Story, Told, identity_core, stories};
 
@@ -32,10 +34,9 @@ const PATIENCE: Duration = Duration::from_secs(10);
 pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
     let (mut records, mut silent) = (Vec::new(), Vec::new());
     for kind in FunctionKind::ALL {
-        match ask(context, kind, &arguments.key).await {
-            Ok(memory) => records.push((kind, memory)),
-            Err(reason) => silent.push(format!("{}: {reason}", kind.as_str())),
-        }
+        let (memory, reasons) = ask_all(context, kind, &arguments.key).await;
+        records.extend(memory.map(|memory| (kind, memory)));
+        silent.extend(reasons);
     }
     let key = arguments.key.trim();
     let mut identities = BTreeSet::from([identity_core(key).to_owned()]);
@@ -45,16 +46,17 @@ pub async fn run(context: &Context, arguments: &Arguments) -> Result<ExitCode> {
             continue;
         }
         for (kind, memory) in &mut records {
-            add(memory, ask(context, *kind, &public).await.unwrap_or_else(|_| forgotten()));
+            add(memory, ask_all(context, *kind, &public).await.0.unwrap_or_else(forgotten));
         }
     }
     let call_ids: BTreeSet<String> = messages(&records).map(|told| told.call_id.clone()).collect();
     add_others(context, &others(&records, &identities), &mut records).await;
     let mut addresses = Addresses::new();
-    for kind in FunctionKind::ALL {
-        match listening(&context.places.config_file(kind)) {
+    for name in instances::all(context) {
+        let Some(kind) = name.kind() else { continue };
+        match listening(&context.places.config_file(name)) {
             Ok(listening) => addresses.extend(listening.into_iter().map(|address| (address, kind))),
-            Err(reason) => silent.push(format!("{}: {reason}", kind.as_str())),
+            Err(reason) => silent.push(format!("{name}: {reason}")),
         }
     }
     let mut found: Vec<Story> = stories(&records, &addresses);
@@ -86,9 +88,27 @@ fn print(found: &[Story], arguments: &Arguments) {
     }
 }
 
-async fn ask(context: &Context, kind: FunctionKind, key: &str) -> Result<Memory, String> {
+/// What all processes of a function remember, as one memory; and who of them does not answer, and why.
+async fn ask_all(context: &Context, kind: FunctionKind, key: &str) -> (Option<Memory>, Vec<String>) {
+    let mut known: Option<Memory> = None;
+    let mut silent = Vec::new();
+    for name in instances::of(context, kind) {
+        match (ask(context, name, key).await, &mut known) {
+            (Ok(memory), None) => known = Some(memory),
+            (Ok(memory), Some(known)) => add(known, memory),
+            (Err(reason), _) => silent.push(format!("{name}: {reason}")),
+        }
+    }
+    // What one of a pair does not tell, the other one may not know.
+    if let (Some(known), false) = (&mut known, silent.is_empty()) {
+        add(known, forgotten());
+    }
+    (known, silent)
+}
+
+async fn ask(context: &Context, name: ProcessName, key: &str) -> Result<Memory, String> {
     let path = format!("/trace?key={}", http::percent_encoded(key));
-    match http::get(&context.places.admin_socket(kind), &path, PATIENCE).await {
+    match http::get(&context.places.socket(name), &path, PATIENCE).await {
         Ok(answer) if answer.is_success() => answer.json().map_err(|error| error.to_string()),
         Ok(answer) => Err(answer.text()),
         Err(error) => Err(error.to_string()),
@@ -130,7 +150,7 @@ async fn add_others(context: &Context, others: &[String], records: &mut [(Functi
     for (kind, memory) in records.iter_mut().filter(|(kind, _)| *kind != FunctionKind::Pcscf) {
         let mut answers = Vec::new();
         for other in asked {
-            answers.push(ask(context, *kind, other).await.unwrap_or_else(|_| forgotten()));
+            answers.push(ask_all(context, *kind, other).await.0.unwrap_or_else(forgotten));
         }
         answers.extend((!left.is_empty()).then(forgotten));
         for mut answer in answers {

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use crds::{FunctionState, IMSCore, SAMPLE};
+use node::config::FunctionKind;
+use plan::ProcessName;
 
 use super::context::Context;
 use super::{api, controller, demo};
 use crate::report::Document;
-use crate::{places, watch};
+use crate::{places, protection, watch};
 
 /// Bring the core up.
 #[derive(Debug, clap::Args)]
@@ -33,7 +35,7 @@ pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
     places::create(&context.places)?;
     // Another `up` at the same moment would make other keys and a second controller.
     let turn = places::take_turn(&context.places)?;
-    let inputs = watch::inputs(&context.places)?;
+    let inputs = watch::inputs(&context.places, &text)?;
     // Before anything is touched: a wrong file leaves a running core alone.
     if let Err(mistakes) = watch::validate(&file, &text, &inputs) {
         bail!("{mistakes}");
@@ -102,6 +104,10 @@ async fn bring_up(
         false => println!("the core {domain} is up, as {file} asks"),
     }
     print_addresses(&core);
+    let protected = core.status.as_ref().and_then(|status| status.condition("Protected"));
+    if let Some(unprotected) = protected.filter(|condition| condition.status != "True") {
+        println!("not every function may fail unnoticed yet: {}", unprotected.message);
+    }
     print_hints(context, &core)?;
     Ok(ExitCode::SUCCESS)
 }
@@ -113,19 +119,23 @@ async fn wait(context: &Context, generation: i64, patience: Duration) -> Result<
         let document = api::status(context).await?.context("the controller ended; see `logs controller`")?;
         let status = document.core.as_ref().and_then(|core| core.status.as_ref());
         if let Some(status) = status.filter(|status| status.observed_generation >= generation) {
-            if status.is_ready() {
+            // Where there are no pairs, nobody speaks of protection.
+            let is_protected = status.condition("Protected").is_none_or(|found| found.status == "True");
+            let degraded = status.condition("Degraded").filter(|found| found.status == "True");
+            // Whether the core serves unprotected for long is for its operator to see.
+            let is_stuck = degraded.is_some_and(|found| found.reason != "NotProtected");
+            if status.is_ready() && (is_protected || is_stuck || begun.elapsed() > patience) {
                 return Ok(document);
             }
             let say = |condition: &str| status.condition(condition).map(|found| found.message.clone());
-            let is_degraded = status.condition("Degraded").is_some_and(|found| found.status == "True");
             let hint = format!(
                 "the controller keeps trying: `{0} status` shows it, `{0} down` ends it",
                 context.command()
             );
-            if is_degraded {
+            if degraded.is_some() && !status.is_ready() {
                 bail!("the core is not up: {}\n{hint}", say("Degraded").unwrap_or_default());
             }
-            if begun.elapsed() > patience {
+            if begun.elapsed() > patience && !status.is_ready() {
                 let seconds = patience.as_secs();
                 bail!(
                     "the core does not serve after {seconds} s: {}\n{hint}",
@@ -138,27 +148,39 @@ async fn wait(context: &Context, generation: i64, patience: Duration) -> Result<
 }
 
 fn print_addresses(core: &IMSCore) {
-    let functions = core.status.iter().flat_map(|status| status.functions.iter().rev());
-    for function in functions.filter(|function| function.state == FunctionState::Ready) {
-        let (name, purpose) = match function.name.as_str() {
-            "pcscf" => ("P-CSCF", "phones register here, UDP and TCP"),
-            "icscf" => ("I-CSCF", "entry of the home network, UDP and TCP"),
-            "scscf" => ("S-CSCF", "UDP and TCP"),
-            _ => ("HSS", "Diameter Cx, TCP"),
+    for kind in FunctionKind::ALL.into_iter().rev() {
+        let addresses = addresses(core, kind);
+        if addresses.is_empty() {
+            continue;
+        }
+        let (name, purpose) = match kind {
+            FunctionKind::Pcscf => ("P-CSCF", "phones register here, UDP and TCP"),
+            FunctionKind::Icscf => ("I-CSCF", "entry of the home network, UDP and TCP"),
+            FunctionKind::Scscf => ("S-CSCF", "UDP and TCP"),
+            FunctionKind::Hss => ("HSS", "Diameter Cx, TCP"),
         };
-        println!("  {name:<7} {:<32} {purpose}", function.addresses.join("  "));
+        println!("  {name:<7} {:<32} {purpose}", addresses.join("  "));
     }
+}
+
+/// Where a function that is ready listens; the two of a pair share most of it.
+fn addresses(core: &IMSCore, kind: FunctionKind) -> Vec<&str> {
+    let functions = core.status.iter().flat_map(|status| &status.functions);
+    let ready = functions.filter(|function| function.state == FunctionState::Ready);
+    let ready = ready.filter(|function| protection::name(function).and_then(ProcessName::kind) == Some(kind));
+    let mut addresses: Vec<&str> = Vec::new();
+    for address in ready.flat_map(|function| &function.addresses) {
+        if !addresses.contains(&address.as_str()) {
+            addresses.push(address);
+        }
+    }
+    addresses
 }
 
 fn print_hints(context: &Context, core: &IMSCore) -> Result<()> {
     let (command, domain) = (context.command(), &core.spec.home_domain);
-    let entry = core
-        .status
-        .iter()
-        .flat_map(|status| &status.functions)
-        .find(|function| function.name == "pcscf")
-        .and_then(|function| function.addresses.first())
-        .context("the P-CSCF has no address")?;
+    let addresses = addresses(core, FunctionKind::Pcscf);
+    let entry = addresses.first().context("the P-CSCF has no address")?;
     // Two that write the same files at once would take each other's away.
     let turn = places::take_turn(&context.places)?;
     let demo = demo::write(&context.places, domain)?;

@@ -318,7 +318,10 @@ fn arrival(told: &Told, to: &Party, records: &[(FunctionKind, Memory)]) -> Arriv
 /// The other side of a message.
 fn party(told: &Told, addresses: &Addresses) -> Party {
     if told.protocol == "Diameter" {
-        let is_host = |kind: &&FunctionKind| told.peer.starts_with(&format!("{}.", kind.as_str()));
+        // One of a pair has its number behind its name.
+        let host = told.peer.split('.').next().unwrap_or_default();
+        let host = host.strip_suffix("-1").or(host.strip_suffix("-2")).unwrap_or(host);
+        let is_host = |kind: &&FunctionKind| host == kind.as_str() && told.peer.contains('.');
         return match FunctionKind::ALL.iter().find(is_host) {
             Some(kind) => Party::Function(*kind),
             None => Party::Device(told.peer.clone()),

@@ -737,3 +737,16 @@ fn many_devices_share_the_last_lane() {
         assert_eq!(text.matches('◀').count(), usize::from(count), "{text}");
     }
 }
+
+#[test]
+fn the_instances_of_a_pair_are_drawn_as_their_function() {
+    let one_of_two = [(Hss, "hss-1.a.b"), (Scscf, "scscf-2.a.b")];
+    let both = stories(&exchange_of(0, "RTR", "RTA 2001 SUCCESS", one_of_two), &addresses());
+    // As one of them alone tells it.
+    let alone = stories(&exchange_of(0, "RTR", "RTA 2001 SUCCESS", one_of_two)[..1], &addresses());
+    for story in [&both[0], &alone[0]] {
+        let ends: Vec<_> = story.arrows.iter().map(|arrow| (arrow.from.clone(), arrow.to.clone())).collect();
+        let (hss, scscf) = (Party::Function(Hss), Party::Function(Scscf));
+        assert_eq!(ends, [(hss.clone(), scscf.clone()), (scscf, hss)]);
+    }
+}

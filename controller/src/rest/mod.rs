@@ -16,7 +16,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use node::config::FunctionKind;
+use plan::ProcessName;
 use serde::Deserialize;
 use tokio::net::UnixListener;
 use tokio::sync::{mpsc, oneshot};
@@ -85,12 +85,12 @@ async fn stop(State(api): State<Api>) -> Response {
 }
 
 async fn function(State(api): State<Api>, UrlPath((name, verb)): UrlPath<(String, String)>) -> Response {
-    let Some(kind) = FunctionKind::ALL.into_iter().find(|kind| kind.as_str() == name) else {
+    let Ok(name) = name.parse::<ProcessName>() else {
         return (StatusCode::NOT_FOUND, format!("there is no function {name}\n")).into_response();
     };
     let done = match verb.as_str() {
-        "hold" => ask(&api, |answer| Ask::Hold { kind, answer }).await,
-        "release" => ask(&api, |answer| Ask::Release { kind, answer }).await,
+        "hold" => ask(&api, |answer| Ask::Hold { name, answer }).await,
+        "release" => ask(&api, |answer| Ask::Release { name, answer }).await,
         _ => return (StatusCode::NOT_FOUND, format!("a function cannot {verb}\n")).into_response(),
     };
     match done {

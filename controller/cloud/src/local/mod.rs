@@ -1,4 +1,4 @@
-//! The local driver: each function is a supervised process on this machine.
+//! The local driver: each function, witness and host agent is a supervised process on this machine.
 //!
 //! ```text
 //!   Start ──▶ running, watched by pidfd ──exit──▶ event (reason, pause) ──▶ the next plan starts it again
@@ -12,6 +12,7 @@
 mod log;
 mod proc;
 mod record;
+mod state;
 mod tracked;
 
 use std::collections::BTreeMap;
@@ -21,9 +22,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use node::config::FunctionKind;
 use plan::names::Places;
-use plan::{Action, Observed, ObservedProcess, Process};
+use plan::{Action, Observed, ObservedProcess, Process, ProcessName};
 use tokio::sync::mpsc;
 
 use crate::{Cloud, CloudError, CloudEvent};
@@ -40,9 +40,10 @@ const STOP_PATIENCE: Duration = Duration::from_secs(5);
 pub struct Local {
     places: Places,
     binaries: PathBuf,
+    has_looked: bool,
     /// The marks of the binaries when an operator asked last; before, none: who adopts does not replace.
-    marks: BTreeMap<FunctionKind, String>,
-    tracked: BTreeMap<FunctionKind, Tracked>,
+    marks: BTreeMap<ProcessName, String>,
+    tracked: BTreeMap<ProcessName, Tracked>,
     ended: mpsc::UnboundedReceiver<tracked::Ended>,
     notify: mpsc::UnboundedSender<tracked::Ended>,
 }
@@ -52,38 +53,46 @@ impl Local {
     pub fn new(places: Places, binaries: PathBuf) -> Local {
         // Unbounded but for its senders: one message for each process that ended.
         let (notify, ended) = mpsc::unbounded_channel();
-        Local { places, binaries, marks: BTreeMap::new(), tracked: BTreeMap::new(), ended, notify }
+        Local {
+            places,
+            binaries,
+            has_looked: false,
+            marks: BTreeMap::new(),
+            tracked: BTreeMap::new(),
+            ended,
+            notify,
+        }
     }
 
     /// An operator asked: looks which binaries are installed now, and ends all pauses, because the cause may be gone.
     /// Nobody else looks: a compiler at work next door must not restart a running core.
     pub fn begin_anew(&mut self) {
         self.tracked.values_mut().for_each(Tracked::begin_anew);
-        let mark = |kind: FunctionKind| Some((kind, binary_mark(&self.binary(kind))?));
-        self.marks = FunctionKind::ALL.into_iter().filter_map(mark).collect();
+        let mark = |name: ProcessName| Some((name, binary_mark(&self.binary(name))?));
+        self.marks = ProcessName::ALL.into_iter().filter_map(mark).collect();
     }
 
-    /// What is known of the process of `kind`, running or ended.
-    pub fn record(&self, kind: FunctionKind) -> Option<&Record> {
-        self.tracked.get(&kind).map(|tracked| &tracked.record)
+    /// What is known of the process of `name`, running or ended.
+    pub fn record(&self, name: ProcessName) -> Option<&Record> {
+        self.tracked.get(&name).map(|tracked| &tracked.record)
     }
 
-    /// How often the process of `kind` ended fast in a row.
-    pub fn fast_ends(&self, kind: FunctionKind) -> u32 {
-        self.tracked.get(&kind).map_or(0, |tracked| tracked.restarts.fast_ends())
+    /// How often the process of `name` ended fast in a row.
+    pub fn fast_ends(&self, name: ProcessName) -> u32 {
+        self.tracked.get(&name).map_or(0, |tracked| tracked.restarts.fast_ends())
     }
 
-    /// When the process of `kind` may be started again.
-    pub fn pause_until(&self, kind: FunctionKind) -> Option<Instant> {
-        self.tracked.get(&kind).and_then(|tracked| tracked.pause_until)
+    /// When the process of `name` may be started again.
+    pub fn pause_until(&self, name: ProcessName) -> Option<Instant> {
+        self.tracked.get(&name).and_then(|tracked| tracked.pause_until)
     }
 
-    /// Kills the process of `kind`, which hangs; its end is reported as an event with `reason`.
+    /// Kills the process of `name`, which hangs; its end is reported as an event with `reason`.
     ///
     /// # Errors
     /// When the signal cannot be sent.
-    pub fn kill(&mut self, kind: FunctionKind, reason: &str) -> Result<(), CloudError> {
-        match self.tracked.get_mut(&kind) {
+    pub fn kill(&mut self, name: ProcessName, reason: &str) -> Result<(), CloudError> {
+        match self.tracked.get_mut(&name) {
             Some(tracked) => tracked.kill(reason),
             None => Ok(()),
         }
@@ -91,23 +100,43 @@ impl Local {
 
     /// Keeps the log files bounded.
     pub fn rotate_logs(&self) {
-        for kind in FunctionKind::ALL {
-            log::rotate(&self.places.log_file(kind));
+        for name in ProcessName::ALL {
+            log::rotate(&self.places.log_file(name));
         }
     }
 
-    fn binary(&self, kind: FunctionKind) -> PathBuf {
-        self.binaries.join(kind.as_str())
+    fn binary(&self, name: ProcessName) -> PathBuf {
+        match name {
+            ProcessName::HostAgent | ProcessName::Witness => self.binaries.join(name.as_str()),
+            ProcessName::Function(kind, _) => self.binaries.join(kind.as_str()),
+        }
+    }
+
+    /// Finds what an earlier controller started, of what is not known yet.
+    fn adopt_all(&mut self) -> Result<(), CloudError> {
+        // Who has no configuration was never started, unless somebody removed the run directory: that is looked at once.
+        let is_worth_it = |name: &ProcessName| !self.has_looked || self.places.config_file(*name).exists();
+        let unknown = ProcessName::ALL.into_iter().filter(|name| !self.tracked.contains_key(name));
+        let unknown: Vec<ProcessName> = unknown.filter(is_worth_it).collect();
+        if unknown.is_empty() {
+            return Ok(());
+        }
+        let running = proc::running_by_config();
+        for name in unknown {
+            self.adopt(name, running.get(&self.places.config_file(name)).copied())?;
+        }
+        self.has_looked = true;
+        Ok(())
     }
 
     /// Finds a process that an earlier controller started: by its record, or, when that controller died before it wrote
-    /// one, by its command line.
-    fn adopt(&mut self, kind: FunctionKind) -> Result<(), CloudError> {
-        let log_file = self.places.log_file(kind);
-        let written = Record::read(&self.places.process_record(kind));
+    /// one, by its command line, which is `found`.
+    fn adopt(&mut self, name: ProcessName, found: Option<(i32, u64)>) -> Result<(), CloudError> {
+        let log_file = self.places.log_file(name);
+        let written = Record::read(&self.places.process_record(name));
         let record = match written {
             Some(record) if proc::is_alive(record.pid, record.start_ticks) => record,
-            other => match proc::find_by_argument(&self.places.config_file(kind)) {
+            other => match found {
                 Some((pid, start_ticks)) => Record::found(pid, start_ticks),
                 None => {
                     let dead = other.map(|mut record| {
@@ -115,24 +144,23 @@ impl Local {
                         record
                     });
                     if let Some(record) = dead {
-                        self.tracked.insert(kind, Tracked::dead(record, log_file));
+                        self.tracked.insert(name, Tracked::dead(record, log_file));
                     }
                     return Ok(());
                 }
             },
         };
-        if let Some(tracked) = Tracked::adopt(kind, record, log_file, self.notify.clone())? {
-            self.tracked.insert(kind, tracked);
+        if let Some(tracked) = Tracked::adopt(name, record, log_file, self.notify.clone())? {
+            self.tracked.insert(name, tracked);
         }
         Ok(())
     }
 
     fn start(&mut self, process: &Process) -> Result<(), CloudError> {
-        let kind = process.kind;
-        let binary = self.binary(kind);
-        let log_file = self.places.log_file(kind);
-        for directory in [log_file.parent(), process.config.state_directory.as_deref()].into_iter().flatten()
-        {
+        let name = process.name;
+        let binary = self.binary(name);
+        let log_file = self.places.log_file(name);
+        for directory in [log_file.parent(), process.state_directory()].into_iter().flatten() {
             create_private_directory(directory)?;
         }
         let log = open_log(&log_file)?;
@@ -141,7 +169,7 @@ impl Local {
         let mark = binary_mark(&binary);
         let child = Command::new(&binary)
             .arg("--config")
-            .arg(self.places.config_file(kind))
+            .arg(self.places.config_file(name))
             .envs(&process.environment)
             .stdin(Stdio::null())
             .stdout(log)
@@ -151,41 +179,38 @@ impl Local {
             .spawn()
             .map_err(|source| CloudError::Start { path: binary.clone(), source })?;
         let mark = mark.unwrap_or_default();
-        self.marks.insert(kind, mark.clone());
-        let record = Record::started(child.id(), process.recipe(), mark, log_offset, self.record(kind));
-        let restarts = self.tracked.get(&kind).map(|tracked| tracked.restarts).unwrap_or_default();
-        record.write(&self.places.process_record(kind))?;
-        tracing::info!(function = kind.as_str(), pid = record.pid, "started");
-        let mut tracked = Tracked::child(kind, record, log_file, self.notify.clone())?;
+        self.marks.insert(name, mark.clone());
+        let record = Record::started(child.id(), process.recipe(), mark, log_offset, self.record(name));
+        let restarts = self.tracked.get(&name).map(|tracked| tracked.restarts).unwrap_or_default();
+        record.write(&self.places.process_record(name))?;
+        tracing::info!(function = name.as_str(), pid = record.pid, "started");
+        let mut tracked = Tracked::child(name, record, log_file, self.notify.clone())?;
         tracked.restarts = restarts;
-        self.tracked.insert(kind, tracked);
+        self.tracked.insert(name, tracked);
         Ok(())
     }
 
-    async fn stop(&mut self, kind: FunctionKind, reason: &'static str) -> Result<(), CloudError> {
-        let Some(tracked) = self.tracked.get_mut(&kind) else { return Ok(()) };
-        tracing::info!(function = kind.as_str(), pid = tracked.record.pid, reason, "stopping");
+    async fn stop(&mut self, name: ProcessName, reason: &'static str) -> Result<(), CloudError> {
+        let Some(tracked) = self.tracked.get_mut(&name) else { return Ok(()) };
+        tracing::info!(function = name.as_str(), pid = tracked.record.pid, reason, "stopping");
         tracked.stop(STOP_PATIENCE).await?;
         // A stop on purpose is no failure: counting begins anew.
         let mut record = tracked.record.clone();
         record.note_end(format!("stopped: {reason}"));
-        let log_file = self.places.log_file(kind);
-        self.tracked.insert(kind, Tracked::dead(record, log_file));
+        let log_file = self.places.log_file(name);
+        self.tracked.insert(name, Tracked::dead(record, log_file));
         Ok(())
     }
 }
 
 impl Cloud for Local {
     async fn observe(&mut self) -> Result<Observed, CloudError> {
-        for kind in FunctionKind::ALL {
-            if !self.tracked.contains_key(&kind) {
-                self.adopt(kind)?;
-            }
-        }
+        self.adopt_all()?;
         let mut observed = Observed { binaries: self.marks.clone(), ..Observed::default() };
-        for kind in FunctionKind::ALL {
-            let config_text = std::fs::read_to_string(self.places.config_file(kind)).ok();
-            let tracked = self.tracked.get(&kind);
+        observed.states = state::having(&self.places);
+        for name in ProcessName::ALL {
+            let config_text = std::fs::read_to_string(self.places.config_file(name)).ok();
+            let tracked = self.tracked.get(&name);
             if config_text.is_none() && tracked.is_none() {
                 continue;
             }
@@ -199,7 +224,7 @@ impl Cloud for Local {
                     is_backing_off: tracked.pause_until.is_some_and(|until| until > Instant::now()),
                 },
             };
-            observed.processes.insert(kind, found);
+            observed.processes.insert(name, found);
         }
         Ok(observed)
     }
@@ -208,28 +233,31 @@ impl Cloud for Local {
         match action {
             Action::WriteConfig { path, text, .. } => write_private(path, text),
             Action::Start { process } => self.start(process),
-            Action::Stop { kind, reason } => self.stop(*kind, reason).await,
-            Action::RemoveFiles { kind, paths } => {
-                self.tracked.remove(kind);
+            Action::Stop { name, reason } => self.stop(*name, reason).await,
+            Action::RemoveFiles { name, paths } => {
+                self.tracked.remove(name);
                 paths.iter().try_for_each(|path| remove(path))
             }
+            Action::MoveState { from, to, .. } => state::rename(from, to),
+            Action::CopyState { from, to, .. } => state::copy(from, to),
+            Action::SetStateAside { path, .. } => state::set_aside(path),
         }
     }
 
     async fn next_event(&mut self) -> CloudEvent {
         loop {
             let ended = self.ended.recv().await.expect("the driver itself holds a sender");
-            let Some(tracked) = self.tracked.get_mut(&ended.kind) else { continue };
+            let Some(tracked) = self.tracked.get_mut(&ended.name) else { continue };
             // A process that was stopped on purpose, or replaced since, is no news.
             if tracked.record.pid != ended.pid || !tracked.is_running() {
                 continue;
             }
             let pause = tracked.on_exit(&ended.how);
             let reason = tracked.record.last_end.as_ref().map_or_else(String::new, |end| end.reason.clone());
-            if let Err(error) = tracked.record.write(&self.places.process_record(ended.kind)) {
+            if let Err(error) = tracked.record.write(&self.places.process_record(ended.name)) {
                 tracing::warn!(%error, "the end of a process could not be recorded");
             }
-            return CloudEvent::Exited { kind: ended.kind, pid: ended.pid, reason, pause };
+            return CloudEvent::Exited { name: ended.name, pid: ended.pid, reason, pause };
         }
     }
 }

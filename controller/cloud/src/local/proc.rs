@@ -1,7 +1,9 @@
 //! What `/proc` says of a process. A pid alone is no identity: the kernel uses it again. Pid and start time are.
 
+use std::collections::BTreeMap;
+use std::ffi::OsStr;
 use std::os::unix::ffi::OsStrExt;
-use std::path::Path;
+use std::path::PathBuf;
 
 /// When the process started, in clock ticks since boot; `None` when there is no such process, or only its zombie.
 pub(crate) fn start_ticks(pid: i32) -> Option<u64> {
@@ -21,18 +23,16 @@ pub(crate) fn is_alive(pid: i32, ticks: u64) -> bool {
     start_ticks(pid) == Some(ticks)
 }
 
-/// A process of ours with `--config <config>` in its command line: pid and start time.
-pub(crate) fn find_by_argument(config: &Path) -> Option<(i32, u64)> {
+/// All processes with `--config FILE` in their command line, by this file: pid and start time.
+pub(crate) fn running_by_config() -> BTreeMap<PathBuf, (i32, u64)> {
     let own = std::process::id().cast_signed();
-    std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
-        let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    let found = entries.filter_map(|entry| {
+        let pid: i32 = entry.file_name().to_str()?.parse().ok().filter(|pid| *pid != own)?;
         let line = std::fs::read(entry.path().join("cmdline")).ok()?;
-        let arguments: Vec<&[u8]> = line.split(|byte| *byte == 0).collect();
-        let is_ours =
-            arguments.windows(2).any(|pair| pair == [b"--config".as_slice(), config.as_os_str().as_bytes()]);
-        if !is_ours || pid == own {
-            return None;
-        }
-        Some((pid, start_ticks(pid)?))
-    })
+        let mut arguments = line.split(|byte| *byte == 0).skip_while(|argument| *argument != b"--config");
+        let file = PathBuf::from(OsStr::from_bytes(arguments.nth(1)?));
+        Some((file, (pid, start_ticks(pid)?)))
+    });
+    found.collect()
 }

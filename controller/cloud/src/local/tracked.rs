@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use node::config::FunctionKind;
+use plan::ProcessName;
 use plan::restart::Restarts;
 use rustix::process::{
     Pid, PidfdFlags, Signal, WaitId, WaitIdOptions, pidfd_open, pidfd_send_signal, waitid,
@@ -19,12 +19,12 @@ use crate::CloudError;
 /// A process that ended.
 #[derive(Debug)]
 pub(super) struct Ended {
-    pub(super) kind: FunctionKind,
+    pub(super) name: ProcessName,
     pub(super) pid: i32,
     pub(super) how: String,
 }
 
-/// What the driver holds about one function.
+/// What the driver holds about one process.
 #[derive(Debug)]
 pub(super) struct Tracked {
     pub(super) record: Record,
@@ -46,28 +46,28 @@ struct Running {
 impl Tracked {
     /// A process just spawned by us.
     pub(super) fn child(
-        kind: FunctionKind,
+        name: ProcessName,
         record: Record,
         log_file: PathBuf,
         notify: mpsc::UnboundedSender<Ended>,
     ) -> Result<Tracked, CloudError> {
-        let running = Running::watch(kind, record.pid, notify)?;
+        let running = Running::watch(name, record.pid, notify)?;
         Ok(Tracked { running: Some(running), ..Tracked::dead(record, log_file) })
     }
 
     /// A process that runs already; `None` when it ended meanwhile.
     pub(super) fn adopt(
-        kind: FunctionKind,
+        name: ProcessName,
         record: Record,
         log_file: PathBuf,
         notify: mpsc::UnboundedSender<Ended>,
     ) -> Result<Option<Tracked>, CloudError> {
-        let running = Running::watch(kind, record.pid, notify)?;
+        let running = Running::watch(name, record.pid, notify)?;
         // Only now that the pidfd holds the process is the comparison free of a race.
         if !proc::is_alive(record.pid, record.start_ticks) {
             return Ok(None);
         }
-        tracing::info!(function = kind.as_str(), pid = record.pid, "adopted");
+        tracing::info!(function = name.as_str(), pid = record.pid, "adopted");
         Ok(Some(Tracked { running: Some(running), ..Tracked::dead(record, log_file) }))
     }
 
@@ -139,7 +139,7 @@ impl Tracked {
 
 impl Running {
     fn watch(
-        kind: FunctionKind,
+        name: ProcessName,
         pid: i32,
         notify: mpsc::UnboundedSender<Ended>,
     ) -> Result<Running, CloudError> {
@@ -157,7 +157,7 @@ impl Running {
             if readable.readable().await.is_ok() {
                 let how = how_it_ended(readable.get_ref());
                 // Nobody listens any more only when the driver is gone.
-                let _ = notify.send(Ended { kind, pid, how });
+                let _ = notify.send(Ended { name, pid, how });
                 let _ = ended.send(true);
             }
         });

@@ -5,7 +5,7 @@ use std::process::Command;
 use std::sync::OnceLock;
 
 /// The programs that make a core.
-pub(crate) const NAMES: [&str; 5] = ["evertone", "pcscf", "icscf", "scscf", "hss"];
+pub(crate) const NAMES: [&str; 7] = ["evertone", "pcscf", "icscf", "scscf", "hss", "witness", "host-agent"];
 
 /// The directory with the programs: EVERTONE_BINARIES, else what cargo builds for this profile.
 pub(crate) fn directory() -> &'static Path {

@@ -400,7 +400,7 @@ impl<M: Machine> Driver<M> {
     }
 
     fn break_off(&mut self, reason: &str) {
-        self.observe(&Event::Alarm { cause: "pair", reason: reason.to_owned() });
+        self.observe(&Event::Alarm { cause: "pair_broken", reason: reason.to_owned() });
         self.is_broken = true;
     }
 

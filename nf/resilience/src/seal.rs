@@ -121,6 +121,8 @@ pub struct Seal {
     /// The newest of the other end.
     stamp_heard: Option<u64>,
     handshake: Option<Handshake>,
+    /// When the last handshake was begun.
+    begun: Option<Instant>,
     /// The one to send through first.
     sessions: VecDeque<Session>,
     outgoing: VecDeque<Bytes>,
@@ -144,6 +146,7 @@ impl Seal {
             stamp: u64::from(incarnation.0) << 32,
             stamp_heard: None,
             handshake: None,
+            begun: None,
             sessions: VecDeque::new(),
             outgoing: VecDeque::new(),
         }
@@ -182,7 +185,13 @@ impl Seal {
         match *kind {
             INITIATION => self.on_initiation(now, rest).map(|()| None),
             RESPONSE => self.on_response(now, rest).map(|()| None),
-            TRANSPORT => self.on_transport(rest).map(Some),
+            TRANSPORT => {
+                let result = self.on_transport(rest);
+                if result == Err(OpenError::NoSession) {
+                    self.begin_unasked(now);
+                }
+                result.map(Some)
+            }
             _ => Err(OpenError::Malformed),
         }
     }
@@ -209,7 +218,17 @@ impl Seal {
         self.sessions.iter().any(|session| session.is_confirmed)
     }
 
+    /// The other end speaks through a session that died with the life before this one. It goes on so until it hears of another,
+    /// which this end may have no other reason to begin. Whoever forges such datagrams causes a handshake now and then.
+    fn begin_unasked(&mut self, now: Instant) {
+        let is_recent = self.begun.is_some_and(|begun| now.saturating_since(begun) < HANDSHAKE_PATIENCE);
+        if self.handshake.is_none() && !is_recent {
+            self.begin(now, 0);
+        }
+    }
+
     fn begin(&mut self, now: Instant, tries: u32) {
+        self.begun = Some(now);
         let mut state = self.noise(true);
         self.stamp += 1;
         let own_index = self.random.next_u32();
@@ -522,6 +541,24 @@ mod tests {
         settle(at(20), &mut reborn, &mut two);
         let back = two.seal(at(21), b"welcome").expect("there is a session");
         assert!(reborn.open(at(21), &back).is_ok(), "it answers through the newest");
+    }
+
+    #[test]
+    fn a_restarted_end_that_has_nothing_to_say_is_reached_again() {
+        let (mut one, _) = open_pair();
+        let mut reborn = end(2, 1, 2);
+        let unread = one.seal(at(20), b"renewal").expect("there is a session");
+        assert_eq!(reborn.open(at(20), &unread), Err(OpenError::NoSession));
+        settle(at(21), &mut one, &mut reborn);
+        let read = one.seal(at(22), b"renewal").expect("there is a session");
+        assert_eq!(reborn.open(at(22), &read).expect("it is good").as_deref(), Some(&b"renewal"[..]));
+        // Noise that has no session either does not make it begin again and again.
+        let noise = [TRANSPORT; 40];
+        let begun = (0..100).filter(|milliseconds| {
+            let _ = reborn.open(at(30 + milliseconds), &noise);
+            reborn.poll_datagram().is_some()
+        });
+        assert!(begun.count() <= 10);
     }
 
     #[test]

@@ -265,7 +265,15 @@ impl<F: Function> Twin<F> {
             }
             permission::Output::Send { message, .. } => match message.body {
                 // What is mirrored travels over the link, which repeats it by itself.
-                Body::Mirror { .. } => self.feed(),
+                Body::Mirror { is_whole, .. } => {
+                    // All has arrived, and yet it holds nothing of this epoch: it was not welcome yet, or believed that it
+                    // served, and let the snapshot go by.
+                    let went_by = is_whole && self.link.acknowledged() == self.pushed;
+                    if went_by && self.feeding == Feeding::Live {
+                        self.stop_feeding();
+                    }
+                    self.feed();
+                }
                 _ => self.tell_other(PERMISSION, &encode(&message)),
             },
             permission::Output::Became(became) => {

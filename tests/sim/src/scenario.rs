@@ -523,6 +523,11 @@ impl Run {
                     .violate(format!("{} still has {open} procedures under way", kind.as_str()));
             }
         }
+        for kind in self.world.unprotected() {
+            self.world
+                .checkers
+                .violate(format!("{} has nobody to take over, long after the last failure", kind.as_str()));
+        }
         for unequal in self.world.unequal_copies() {
             self.world.checkers.violate(unequal);
         }

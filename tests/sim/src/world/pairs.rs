@@ -7,6 +7,7 @@ use clock::{Duration, Instant};
 use node::config::FunctionKind;
 use node::wire;
 use pair::Input;
+use rand::RngExt;
 use resilience::permission::{
     self, Body, Epoch, Membership, Message, Party, Record, Rules, VERSION, Witness,
 };
@@ -89,6 +90,11 @@ impl World {
             .then_some(serving)
     }
 
+    /// Pairs that are not whole.
+    pub fn unprotected(&self) -> Vec<FunctionKind> {
+        self.witnesses.keys().copied().filter(|kind| self.protected(*kind).is_none()).collect()
+    }
+
     /// What both instances of each whole pair hold, when it is not the same: the copy is none.
     pub fn unequal_copies(&self) -> Vec<String> {
         let held = |place: Place| {
@@ -150,6 +156,12 @@ impl World {
         if let Some(witness) = self.witnesses.get_mut(&kind) {
             outputs.extend(std::iter::from_fn(|| witness.poll_output()));
         }
+        let is_persisting = outputs.iter().any(|output| matches!(output, permission::Output::Persist(_)));
+        // What it makes durable takes a disk's time, and its words wait for that.
+        let disk = Duration::from_micros(match is_persisting {
+            true => self.network_random.random_range(100..30_000),
+            false => 0,
+        });
         for output in outputs {
             if let permission::Output::Persist(permission::Durable::Record(record)) = &output {
                 self.witnessed.insert(kind, *record);
@@ -160,7 +172,7 @@ impl World {
             let bytes = Bytes::from(postcard::to_allocvec(&message).expect("a message is plain data"));
             for delay in self.mirror.arrivals(&mut self.network_random) {
                 let input = Input::FromWitness(Membership(0), bytes.clone());
-                self.at(delay, Happening::ToMachine(Place { kind, instance }, input, 0));
+                self.at(disk + delay, Happening::ToMachine(Place { kind, instance }, input, 0));
             }
         }
     }

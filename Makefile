@@ -6,7 +6,7 @@ MUSL := x86_64-unknown-linux-musl
 EVERTONE := $(TARGET_DIRECTORY)/release/evertone
 export EVERTONE_BINARIES := $(abspath $(TARGET_DIRECTORY)/$(MUSL)/nf)
 
-.PHONY: up down status test test-quick bench lint build setup setup-test fuzz interop
+.PHONY: up down status test test-quick bench faults lint build setup setup-test fuzz interop
 
 up: build ## build everything and bring up the core of FILE (default: manifests/samples/ims-core.yaml)
 	@$(EVERTONE) up $(if $(FILE),-f $(FILE))
@@ -26,6 +26,11 @@ test: setup-test ## everything that CI runs
 
 bench: setup-test build ## print the figures and write target/figures/*.json
 	@cargo run --quiet -p xtask -- bench
+
+faults: setup-test build ## kill and freeze whoever serves, under traffic; say what a subscriber sees of it
+	@cargo build --quiet --release -p lab
+	@mkdir -p target/figures
+	@cargo run --quiet --release -p lab -- $(FAULTS) --figures target/figures/faults.json
 
 lint: setup
 	@cargo run --quiet -p xtask -- lint

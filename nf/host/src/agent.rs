@@ -106,6 +106,8 @@ struct Client {
     name: String,
     place: Option<(PairId, InstanceId)>,
     incarnation: Option<Incarnation>,
+    /// Waits for the end of its process.
+    watch: tokio::task::AbortHandle,
 }
 
 /// What two instances share.
@@ -139,12 +141,17 @@ impl Agent {
             return;
         };
         let connection = Rc::new(connection);
-        let client = Client {
-            connection: Some(connection.clone()),
-            name: String::new(),
-            place: None,
-            incarnation: None,
-        };
+        let tell = self.tell.clone();
+        let watch = tokio::task::spawn_local(async move {
+            // pidfd_open(2): readable when the process has ended.
+            if process.readable().await.is_ok() {
+                // Nobody listens any more only when the agent ends.
+                let _ = tell.send((id, Said::Ended)).await;
+            }
+        });
+        let (name, place, incarnation) = (String::new(), None, None);
+        let watch = watch.abort_handle();
+        let client = Client { connection: Some(connection.clone()), name, place, incarnation, watch };
         self.clients.insert(id, client);
         let tell = self.tell.clone();
         tokio::task::spawn_local(async move {
@@ -162,15 +169,7 @@ impl Agent {
                     return;
                 }
             }
-            // Nobody listens any more only when the agent ends.
             let _ = tell.send((id, Said::Gone)).await;
-        });
-        let tell = self.tell.clone();
-        tokio::task::spawn_local(async move {
-            // pidfd_open(2): readable when the process has ended.
-            if process.readable().await.is_ok() {
-                let _ = tell.send((id, Said::Ended)).await;
-            }
         });
     }
 
@@ -181,11 +180,7 @@ impl Agent {
             }
             Said::Word(Word::Sockets, descriptors) => self.on_sockets(id, descriptors),
             Said::Word(..) => {}
-            Said::Gone => {
-                if let Some(client) = self.clients.get_mut(&id) {
-                    client.connection = None;
-                }
-            }
+            Said::Gone => self.on_gone(id),
             Said::Ended => self.on_ended(id),
         }
     }
@@ -207,7 +202,11 @@ impl Agent {
         };
         // The same process may have come again after it lost this agent, or the one before.
         self.clients.retain(|other, client| {
-            *other == id || client.incarnation != Some(incarnation) || client.name != name
+            let is_former = *other != id && client.incarnation == Some(incarnation) && client.name == name;
+            if is_former {
+                client.watch.abort();
+            }
+            !is_former
         });
         let Some(client) = self.clients.get_mut(&id) else { return };
         tracing::info!(name, incarnation = incarnation.0, is_new = known.is_none(), "joined");
@@ -236,6 +235,16 @@ impl Agent {
             self.send(id, &Word::Bind, false);
         } else {
             entry.waiting.insert(id);
+        }
+    }
+
+    /// The life of a process is not over with its connection; who never said Hello has none.
+    fn on_gone(&mut self, id: ClientId) {
+        let Some(client) = self.clients.get_mut(&id) else { return };
+        client.connection = None;
+        if client.incarnation.is_none() {
+            client.watch.abort();
+            self.clients.remove(&id);
         }
     }
 

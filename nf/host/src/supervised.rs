@@ -32,7 +32,7 @@ pub struct Who {
 #[derive(Debug, thiserror::Error)]
 pub enum JoinError {
     /// Nobody is there.
-    #[error("no host agent answers on {}: start `evertone host-agent` first ({source})", path.display())]
+    #[error("no host agent answers on {}: start it first, as `evertone up` does ({source})", path.display())]
     Absent {
         /// Where it was looked for.
         path: PathBuf,

@@ -18,7 +18,7 @@ use crate::health::{self, Health, Probe};
 use crate::history::History;
 use crate::report::{About, Published};
 use crate::watch::{self, Accepted, Ask, Validated};
-use crate::{places, report, rest};
+use crate::{addresses, places, report, rest};
 
 /// How the controller was started.
 #[derive(Clone, Debug)]
@@ -204,6 +204,13 @@ impl Controller {
         let mut validated = watch::validate(file, text, &inputs).inspect_err(|mistakes| {
             self.history.note(None, "Refused", mistakes.as_str());
         })?;
+        // A function that is stopped for an address that cannot be had would be missed.
+        if let Some(running) = &self.accepted
+            && let Some(reason) = addresses::unavailable(&running.desired, &validated.desired)
+        {
+            self.history.note(None, "Refused", reason.as_str());
+            return Err(format!("{file}: {reason}; the running core is left as it is"));
+        }
         let before = self.accepted.as_ref().map(|accepted| &accepted.object.spec);
         let is_new = before != Some(&validated.object.spec);
         let generation = watch::accepted_generation(&self.places) + i64::from(is_new);

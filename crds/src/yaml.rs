@@ -85,7 +85,11 @@ pub fn read_ims_core(file: &str, text: &str) -> Result<Read, Mistake> {
         path: path.into(),
         reason,
     };
-    let document: Document = typed(file, text)?;
+    // What is missing is missed in the field above it, not where the reader noticed.
+    let document: Document = typed(file, text).map_err(|found: Mistake| match found.reason.as_str() {
+        reason if reason.starts_with("missing field") => Mistake { line: places.line(&found.path), ..found },
+        _ => found,
+    })?;
     if document.kind != "IMSCore" {
         return Err(mistake("kind", format!("expected IMSCore, found `{}`", document.kind)));
     }
@@ -93,11 +97,26 @@ pub fn read_ims_core(file: &str, text: &str) -> Result<Read, Mistake> {
         let reason = format!("expected ims.evertone.dev/v1alpha1, found `{}`", document.api_version);
         return Err(mistake("apiVersion", reason));
     }
+    if !is_resource_name(&document.metadata.name) {
+        let reason = "must be lower-case letters, digits, `-` and `.`, begin and end with a letter or digit, at most 253 \
+                      characters (RFC 1123)";
+        return Err(mistake("metadata.name", reason.into()));
+    }
     let mut object = IMSCore::new(&document.metadata.name, document.spec);
     object.metadata.namespace = document.metadata.namespace;
     object.metadata.labels = document.metadata.labels;
     object.metadata.annotations = document.metadata.annotations;
     Ok(Read { object, file: file.into(), places })
+}
+
+/// What Kubernetes takes as the name of a resource.
+fn is_resource_name(name: &str) -> bool {
+    let is_end =
+        |byte: Option<&u8>| byte.is_some_and(|byte| byte.is_ascii_lowercase() || byte.is_ascii_digit());
+    let bytes = name.as_bytes();
+    let is_part =
+        |byte: &u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    bytes.len() <= 253 && bytes.iter().all(is_part) && is_end(bytes.first()) && is_end(bytes.last())
 }
 
 /// The document as a user writes it: stricter than [`IMSCore`], whose metadata would swallow a misspelt field.
@@ -147,14 +166,34 @@ pub fn typed<T: DeserializeOwned>(file: &str, text: &str) -> Result<T, Mistake> 
         let reason = error.to_string();
         let reason = reason.lines().next().unwrap_or_default();
         let reason = reason.split(" at line ").next().unwrap_or(reason).trim_start_matches("error: ");
-        let path = path.trim_end_matches(".?");
+        let is_of_the_whole = reason.starts_with("budget breached");
+        let path = if is_of_the_whole { "" } else { path.trim_end_matches(".?") };
         Mistake {
             file: file.into(),
             line,
             path: if matches!(path, "." | "?") { String::new() } else { path.into() },
-            reason: if reason == "invalid i32" { "a whole number is needed".into() } else { reason.into() },
+            reason: in_plain_words(reason),
         }
     })
+}
+
+/// The YAML library speaks to programmers.
+fn in_plain_words(reason: &str) -> String {
+    let wanted =
+        [("sequence start", "a list (`- …` lines, or `[…]`)"), ("mapping start", "fields with a colon")];
+    if let Some((_, wanted)) = wanted.iter().find(|(theirs, _)| reason == format!("expected {theirs}")) {
+        return format!("expected {wanted}");
+    }
+    let plain = match reason {
+        "invalid i32" => "a whole number is needed",
+        _ if reason.starts_with("cannot deserialize null") => "is empty: give it a value, or remove the line",
+        _ if reason.starts_with("multiple YAML documents") => {
+            "there is more than one document in the file (`---`): give one"
+        }
+        _ if reason.starts_with("budget breached") => "the file is larger or deeper than any resource",
+        _ => reason.split(", set DuplicateKeyPolicy").next().unwrap_or(reason),
+    };
+    plain.to_owned()
 }
 
 /// Where each field of a document stands.
@@ -264,6 +303,39 @@ mod tests {
             "core.yaml:8: spec.icscf.port: a whole number",
         );
         check("spec:\n  homeDomain: a.b\n  logLevel: loud\n", "core.yaml:7: spec.logLevel: ");
+    }
+
+    #[test]
+    fn mistakes_are_told_in_words_for_whoever_wrote_the_file() {
+        check("spec:\n  homeDomain:\n", "core.yaml:6: spec.homeDomain: is empty");
+        check(
+            "spec:\n  homeDomain: a.b\n  pcscf:\n    addresses: here\n",
+            "core.yaml:8: spec.pcscf.addresses: expected a list",
+        );
+        check(
+            "spec:\n  homeDomain: a.b\n  homeDomain: c.d\n",
+            "core.yaml:7: duplicate mapping key: homeDomain",
+        );
+        let text = format!("{HEAD}spec:\n  homeDomain: a.b\n---\n{HEAD}");
+        let mistake = read_ims_core("core.yaml", &text).expect_err("two documents").to_string();
+        assert!(mistake.ends_with("give one"), "{mistake}");
+        let library = ["Option", "Policy", "from_str", "sequence start", "budget"];
+        assert!(!library.iter().any(|word| mistake.contains(word)), "{mistake}");
+    }
+
+    #[test]
+    fn what_is_missing_is_missed_in_the_field_above_it() {
+        check("spec:\n  pcscf:\n    port: 5060\n  registration: {}\n", "core.yaml:5: spec: missing field");
+        let text = "apiVersion: ims.evertone.dev/v1alpha1\nkind: IMSCore\nmetadata:\n  labels: {}\nspec:\n  homeDomain: a.b\n";
+        let mistake = read_ims_core("core.yaml", text).expect_err("no name").to_string();
+        assert!(mistake.starts_with("core.yaml:3: metadata: missing field"), "{mistake}");
+    }
+
+    #[test]
+    fn a_name_that_kubernetes_would_refuse_is_refused() {
+        let text = "apiVersion: ims.evertone.dev/v1alpha1\nkind: IMSCore\nmetadata:\n  name: My Core!\nspec:\n  homeDomain: a.b\n";
+        let mistake = read_ims_core("core.yaml", text).expect_err("no such name").to_string();
+        assert!(mistake.starts_with("core.yaml:4: metadata.name: must be"), "{mistake}");
     }
 
     #[test]

@@ -222,7 +222,7 @@ impl Core {
             host_name: names::host(kind, &self.domain),
             home_domain: self.domain.clone(),
             listen: sip.map(|address| Listen { address: *address, transports: both.clone() }).collect(),
-            hosts: self.hosts(),
+            hosts: self.hosts(kind),
             diameter: self.diameter(kind, instance),
             timers: self.timers,
             datagram_bytes_max: self.datagram_bytes_max,
@@ -279,8 +279,11 @@ impl Core {
         }
     }
 
-    /// Every function knows the others by name; the bare home domain is the I-CSCF, its entry point.
-    fn hosts(&self) -> BTreeMap<String, SocketAddr> {
+    /// Whoever speaks SIP knows the others by name; the bare home domain is the I-CSCF, its entry point.
+    fn hosts(&self, kind: FunctionKind) -> BTreeMap<String, SocketAddr> {
+        if kind == FunctionKind::Hss {
+            return BTreeMap::new();
+        }
         let mut hosts: BTreeMap<_, _> = FunctionKind::ALL
             .iter()
             .filter_map(|kind| Some((names::host(*kind, &self.domain), *self.listen[kind].first()?)))

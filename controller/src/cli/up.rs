@@ -14,6 +14,9 @@ use super::{api, controller, demo};
 use crate::report::Document;
 use crate::{places, protection, watch};
 
+/// The longest resource: what the controller takes (`rest`).
+const RESOURCE_BYTES_MAX: usize = crate::rest::BODY_BYTES_MAX;
+
 /// Bring the core up.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
@@ -32,6 +35,9 @@ pub struct Arguments {
 /// Runs the verb.
 pub async fn run(context: &Context, arguments: Arguments) -> Result<ExitCode> {
     let (file, text) = resource(context, &arguments)?;
+    if text.len() > RESOURCE_BYTES_MAX {
+        bail!("{file}: has {} bytes; a resource has at most {RESOURCE_BYTES_MAX}", text.len());
+    }
     places::create(&context.places)?;
     // Another `up` at the same moment would make other keys and a second controller.
     let turn = places::take_turn(&context.places)?;

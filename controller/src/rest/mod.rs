@@ -25,7 +25,7 @@ use crate::report::Published;
 use crate::watch::Ask;
 
 /// A resource is a page; a megabyte is a mistake.
-const BODY_BYTES_MAX: usize = 1 << 20;
+pub(crate) const BODY_BYTES_MAX: usize = 1 << 20;
 
 #[derive(Clone)]
 struct Api {

@@ -291,11 +291,26 @@ impl<F: Function> Node<F> {
                 });
             }
             Purpose::Forwarded(server, branch) => {
+                let sent = client.sent.clone();
+                let Some(response) = self.passable(sent, flow, response) else { return };
                 let candidate = Candidate { response, origin: Origin::Received, branch, flow: Some(flow) };
                 self.on_branch_response(now, number, server, candidate);
             }
             _ => {}
         }
+    }
+
+    /// RFC 3261 §16.7 step 3: a response with no Via but ours names nobody to pass it on to. Whoever waits for a final one is told
+    /// that the next hop is broken.
+    fn passable(&mut self, sent: Bytes, flow: Flow, response: Message) -> Option<Message> {
+        if response.values(Name::Via).nth(1).is_some() {
+            return Some(response);
+        }
+        let status = response.status();
+        let reason = format!("a {status} with no Via but ours: it names nobody to pass it on to");
+        self.event(Event::MessageRejected { flow, cause: "no_via_below", reason, answered: None });
+        let request = Message::parse(sent).ok().filter(|_| status >= 200)?;
+        Message::parse(Draft::response(&request, 502, "Bad Gateway", "none").emit()).ok()
     }
 
     /// A response of one branch of a forwarded request.

@@ -190,6 +190,24 @@ fn the_best_of_several_refusals_is_passed_on_once_all_are_there() {
     assert_eq!(short(&out), [(TWO, "ACK".to_owned()), (CALLER, "302".to_owned())]);
 }
 
+/// RFC 3261 §16.7 step 3.
+#[test]
+fn an_answer_with_no_via_but_ours_is_not_passed_on_and_whoever_waits_is_told() {
+    let mut node = node(&[ONE]);
+    let out = feed(&mut node, at(0), CALLER, request("INVITE", "z9hG4bKi", ""));
+    let one = out[1].1.clone();
+    let bare = |status| {
+        let answer = Message::parse(answer(&one, status, "1")).expect("it is a response");
+        let mut draft = Draft::of(&answer);
+        let ours = answer.values(Name::Via).next().expect("it has one").to_owned();
+        draft.replace(Name::Via, ours);
+        draft.emit()
+    };
+    assert_eq!(short(&feed(&mut node, at(1), ONE, bare(180))), []);
+    let out = feed(&mut node, at(2), ONE, bare(487));
+    assert_eq!(short(&out), [(ONE, "ACK".to_owned()), (CALLER, "502".to_owned())]);
+}
+
 #[test]
 fn a_cancel_reaches_a_branch_only_after_its_first_provisional_answer() {
     let mut node = node(&[ONE]);

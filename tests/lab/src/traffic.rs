@@ -23,6 +23,8 @@ pub enum Kind {
 /// One procedure, as its phone saw it.
 #[derive(Clone, Debug)]
 pub struct Procedure {
+    /// Of which phone.
+    pub phone: usize,
     /// Which.
     pub kind: Kind,
     /// When the phone began.
@@ -136,7 +138,7 @@ impl Traffic {
         let end = reports.iter().find_map(|(at, report)| Some((*at, lane.stage.ends_with(report)?)));
         if let Some((ended, (kind, failure))) = end {
             let is_set_up = kind == Kind::SetUp && failure.is_none();
-            self.procedures.push(Procedure { kind, begun: lane.begun, ended, failure });
+            self.procedures.push(Procedure { phone: lane.caller, kind, begun: lane.begun, ended, failure });
             let pause = Duration::from_micros(self.random.random_range(0..PAUSE_MICROS_MAX));
             let next = match std::mem::replace(&mut lane.stage, Stage::Pause(now + pause)) {
                 Stage::Calling(call) if is_set_up => Some(Stage::InCall(call, now + pause)),

@@ -8,7 +8,8 @@ use node::Event;
 use node::config::FunctionKind;
 
 use crate::core::address;
-use sip::{Message, Name};
+use clock::Instant;
+use sip::{Message, Method, Name};
 use ue::{Failure, Report};
 
 /// Header fields that never leave the trust domain towards a device (TS 24.229 §4.4, §5.2).
@@ -64,6 +65,28 @@ impl Checkers {
         if self.violations.len() < 20 {
             self.violations.push(what.into());
         }
+    }
+
+    /// A function sends: what a rule wants in it is in it.
+    pub fn on_sent(&mut self, now: Instant, from: FunctionKind, bytes: &Bytes) {
+        let Ok(message) = Message::parse(bytes.clone()) else { return };
+        if message.method() != Method::Register {
+            return;
+        }
+        let lacks = |name: Name| message.header(name).is_none();
+        let is_granted = message.status() == 200 && !lacks(Name::Contact);
+        let missing = match from {
+            FunctionKind::Pcscf if message.is_request() && lacks(Name::Path) => "Path (RFC 3327 §5.1)",
+            FunctionKind::Scscf if is_granted && lacks(Name::ServiceRoute) => "Service-Route (RFC 3608 §5)",
+            _ => return,
+        };
+        let milliseconds = now.as_micros() as f64 / 1000.0;
+        let call = message.header(Name::CallId).unwrap_or_default();
+        self.violate(format!(
+            "{milliseconds:.3} {} sent {} without {missing}, call={call}",
+            from.as_str(),
+            if message.is_request() { "REGISTER" } else { "the 200 for a REGISTER" },
+        ));
     }
 
     /// A device reports.

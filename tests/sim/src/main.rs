@@ -48,7 +48,8 @@ impl Arguments {
         ];
         let flags: String = flags.iter().filter(|(is_set, _)| *is_set).map(|(_, flag)| *flag).collect();
         let without = self.without.map(|rule| format!(" --without {}", rule.name()));
-        flags + &without.unwrap_or_default()
+        let sabotage = self.sabotage.map(|sabotage| format!(" --sabotage {sabotage:?}"));
+        flags + &without.unwrap_or_default() + &sabotage.unwrap_or_default()
     }
 }
 

@@ -290,7 +290,22 @@ impl Run {
             true => self.random.random_range(0..100_000),
             false => self.random.random_range(0..3_000_000),
         };
-        self.world.fail_after(Duration::from_micros(delay), kind, fault);
+        let delay = Duration::from_micros(delay);
+        self.world.fail_after(delay, kind, fault);
+        // A host with the serving instances of several pairs (S2-M1), at once or with a moment in between (S2-M2).
+        if self.random.random_bool(0.25) {
+            let with_streams = self.scenario.with_streams;
+            let may_fail = |other: &FunctionKind| *other != FunctionKind::Pcscf || !with_streams;
+            for other in PAIRED.into_iter().filter(|other| *other != kind).filter(may_fail) {
+                if self.random.random_bool(0.6) {
+                    let later = Duration::from_micros(match self.random.random_bool(0.5) {
+                        true => 0,
+                        false => self.random.random_range(0..300_000),
+                    });
+                    self.world.fail_after(delay + later, other, fault);
+                }
+            }
+        }
     }
 
     fn subscribe(&mut self, number: usize) {

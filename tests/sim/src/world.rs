@@ -487,6 +487,7 @@ impl World {
                 kind.as_str(),
                 format!("-> {} {}", destination.remote, summary(&bytes)),
             );
+            self.checkers.on_sent(self.now, kind, &bytes);
             if destination.transport == Transport::Tcp && kind == FunctionKind::Pcscf {
                 self.send_on_stream_to(destination, bytes);
             } else if let Some(number) = self.by_address.get(&destination.remote).copied() {

@@ -9,8 +9,10 @@ use crate::steps::Steps;
 /// Seeds of mixed traffic, and as many again in which functions die.
 const SEEDS: u64 = 10_000;
 const SEEDS_WITH_KILLS: u64 = 2_000;
-/// Seeds in which P-, I- and S-CSCF are pairs; each holds some ten failures and takes a second.
-const SEEDS_WITH_PAIRS: u64 = 150;
+/// Seeds in which all functions are pairs; each holds some twelve failures and takes two seconds.
+const SEEDS_WITH_PAIRS: u64 = 80;
+/// Failures of each case of the fault runner's catalogue.
+const TRIALS: u64 = 2;
 
 /// Runs all.
 pub fn run(root: &Path) -> Result<()> {
@@ -29,6 +31,10 @@ pub fn run(root: &Path) -> Result<()> {
     steps.run("evertone command", "cargo build --quiet --release -p controller");
     // Both start cores of their own, and what they time must not compete with itself.
     steps.run("the operator's view", "cargo test --quiet --no-fail-fast -p e2e -- --test-threads=1");
+    steps.run(
+        "real failures that nobody notices",
+        &format!("cargo run --quiet -p lab -- --trials {TRIALS}"),
+    );
     steps.run("real phones and peers", "cargo test --quiet --no-fail-fast -p interop -- --test-threads=1");
     steps.finish()
 }

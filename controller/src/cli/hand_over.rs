@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, anyhow, bail};
 use clap::builder::PossibleValuesParser;
+use crds::FunctionRole;
 use node::config::FunctionKind;
 use plan::ProcessName;
 
@@ -68,14 +69,24 @@ async fn instances_of(context: &Context, kind: FunctionKind) -> Result<(ProcessN
 }
 
 async fn ask(context: &Context, serving: ProcessName, other: ProcessName) -> Result<()> {
+    let command = context.command();
+    let out_of_sync = || {
+        anyhow!(
+            "{serving} goes on serving: {other} is not in sync to take over (`{command} status` shows how it is)"
+        )
+    };
+    // Whoever serves may not know yet that the other one has died, and would leave to nobody.
+    let heard = health::probe(other, &context.places.socket(other)).await.ok();
+    let is_ready = heard.as_ref().is_some_and(health::Heard::is_ready);
+    let role = heard.and_then(|heard| heard.place).map(|place| place.role);
+    if !is_ready || role != Some(FunctionRole::Standby) {
+        return Err(out_of_sync());
+    }
     let socket = context.places.socket(serving);
     match http::post(&socket, "/command/hand-over", b"{}".to_vec(), PATIENCE).await {
         Ok(answer) if answer.is_success() => Ok(()),
         // It serves, so this is what its refusal means.
-        Ok(answer) if answer.status == 422 => Err(anyhow!(
-            "{serving} goes on serving: {other} is not in sync to take over (`{} status` shows how it is)",
-            context.command()
-        )),
+        Ok(answer) if answer.status == 422 => Err(out_of_sync()),
         Ok(answer) => bail!("{serving} says: {}", answer.text()),
         Err(HttpError::NobodyThere(_)) => bail!("{serving} has ended just now"),
         Err(error) => Err(anyhow::Error::from(error).context(format!("{serving} does not answer"))),

@@ -102,7 +102,7 @@ async fn bring_up(
     let document = wait(context, accepted.generation, patience, &mut told).await?;
     let core = document.core.context("the controller has forgotten the core")?;
     let domain = &core.spec.home_domain;
-    match accepted.changes.is_empty() && !has_started {
+    match accepted.changes.is_empty() && !has_started && !told.is_rolling {
         true => println!("the core {domain} was up already; nothing had to change"),
         false => println!("the core {domain} is up, as {file} asks"),
     }

@@ -23,6 +23,7 @@ impl Controller {
         let Plan { actions, held_back } = plan(&self.desired_now(), &observed, &self.places);
         let ends_roll = self.hold_back(held_back);
         let applied = self.apply(&actions).await;
+        self.ask_to_hand_over().await;
         if ends_roll {
             self.history.note(None, "Rolled", "nobody waits to be replaced any more");
         }

@@ -10,6 +10,7 @@ use plan::{HeldBack, Instance, ProcessName, Protection};
 
 use crate::controller::Controller;
 use crate::health::{Health, State};
+use crate::http;
 
 /// While somebody is held back the world is looked at so often: a roll of four pairs has about ten steps.
 pub const INTERVAL: Duration = Duration::from_millis(100);
@@ -60,6 +61,9 @@ impl Rolling {
                 let other = ProcessName::Function(*kind, other);
                 format!("{name} is replaced when {other} can take over")
             }
+            (HeldBack::HandsOver, _) => {
+                format!("{name} leaves it to the other one to serve, and is replaced then")
+            }
             (HeldBack::Unprotected, _) => format!("{name} is replaced when whoever serves may fail"),
         };
         match self.held_back.len() - 1 {
@@ -69,7 +73,27 @@ impl Rolling {
     }
 }
 
+/// How long an instance may take to say whether it hands over: it answers at once.
+const PATIENCE: Duration = Duration::from_secs(1);
+
 impl Controller {
+    /// Asks whoever is to leave serving to the other one of its pair. Who refuses, because its standby has just fallen behind, is asked again
+    /// at the next look.
+    pub(crate) async fn ask_to_hand_over(&mut self) {
+        let leaves = self.rolling.held_back.iter().find(|(_, reason)| **reason == HeldBack::HandsOver);
+        let Some((name, _)) = leaves.map(|(name, reason)| (*name, *reason)) else { return };
+        let socket = self.places.socket(name);
+        match http::post(&socket, "/command/hand-over", b"{}".to_vec(), PATIENCE).await {
+            Ok(answer) if answer.is_success() => {
+                self.history.note(Some(name), "HandedOver", "to be replaced");
+            }
+            Ok(answer) => {
+                tracing::info!(function = name.as_str(), reason = answer.text(), "does not hand over")
+            }
+            Err(error) => tracing::warn!(function = name.as_str(), %error, "does not hand over"),
+        }
+    }
+
     /// Takes up whom a plan holds back; says whether its actions end a roll.
     pub(crate) fn hold_back(&mut self, held_back: BTreeMap<ProcessName, HeldBack>) -> bool {
         let before = std::mem::replace(&mut self.rolling.held_back, held_back);

@@ -7,7 +7,8 @@
 //!
 //! - The witness is first, while both of each pair still vouch for each other; without it nobody who was started anew can join.
 //! - Whoever follows is of no use to a subscriber while all is well: all at once makes the time without protection the shortest.
-//! - Who serves is told to stop, and hands over by itself (S2-Q11). One pair after another: a hand-over is told to the neighbours,
+//! - Who serves is asked to hand over (S2-Q11) and is replaced when it follows. A stop would do both, unless its standby has just fallen
+//!   behind, which nobody outside knows in time: then it would refuse what comes. A hand-over it refuses. One pair after another: a hand-over is told to the neighbours,
 //!   and these had better not change at the same moment. In the order of a start, so that new ones ask servers that are new too.
 //! - The host agent is last: an instance that is started directly after it would be asked to bind what the other one still has.
 //!
@@ -48,6 +49,8 @@ pub enum HeldBack {
     Turn(&'static str),
     /// Nobody could take over from it.
     Unprotected,
+    /// It serves, and is to be asked to leave that to the other one of its pair: whoever follows may be replaced.
+    HandsOver,
 }
 
 /// What becomes of a process that needs to be replaced.
@@ -132,7 +135,7 @@ impl<'a> Roll<'a> {
                 .take_while(|earlier| *earlier != kind)
                 .find(|it| !self.is_done(*it))
             {
-                None => return Verdict::Now,
+                None => HeldBack::HandsOver,
                 Some(earlier) => HeldBack::Turn(earlier.as_str()),
             }
         };

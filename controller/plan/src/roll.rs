@@ -8,14 +8,15 @@
 //! - The witness is first, while both of each pair still vouch for each other; without it nobody who was started anew can join.
 //! - Whoever follows is of no use to a subscriber while all is well: all at once makes the time without protection the shortest.
 //! - Who serves is asked to hand over (S2-Q11) and is replaced when it follows. A stop would do both, unless its standby has just fallen
-//!   behind, which nobody outside knows in time: then it would refuse what comes. A hand-over it refuses. One pair after another: a hand-over is told to the neighbours,
-//!   and these had better not change at the same moment. In the order of a start, so that new ones ask servers that are new too.
+//!   behind, which nobody outside knows in time: then it would refuse what comes. A hand-over it refuses.
+//! - One pair after another: a hand-over is told to the neighbours, and these had better not change at the same moment. In the order of a
+//!   start, so that new ones ask servers that are new too.
 //! - The host agent is last: an instance that is started directly after it would be asked to bind what the other one still has.
 //!
 //! A pair that stays without protection for [`UNPROTECTED_MAX`] is waited for no longer: a standby that is broken must not keep the
 //! remedy away from whoever serves.
 //!
-//! What both of a pair must agree on cannot be rolled ([`Agreed`]): then everything is replaced at once, as where functions are alone.
+//! What both of a pair must agree on cannot be rolled (`Agreed`): then everything is replaced at once, as where functions are alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
@@ -166,7 +167,7 @@ impl<'a> Roll<'a> {
 }
 
 /// What both of a pair must agree on: the sockets that they share, what they and the core are called and where the others are, for how long
-/// a lease is, and where and by which key they hear each other and the witness. Read from the configuration of any release.
+/// a lease is, and where and by which key they hear each other and the witness. The rest is not read: another release may have written it.
 #[derive(Debug, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 struct Agreed {

@@ -160,6 +160,12 @@ impl Health {
         is_protected && asked > ready_since
     }
 
+    /// Is it ready, and has it been for so long?
+    pub fn has_been_ready(&self, now: Instant, time: Duration) -> bool {
+        let ready_since = self.ready_since.filter(|_| self.state == State::Ready);
+        ready_since.is_some_and(|since| now.saturating_duration_since(since) >= time)
+    }
+
     /// Is it to be killed, and why?
     pub fn hangs(&self, now: Instant) -> Option<String> {
         let silence = self.silent?;

@@ -1,6 +1,6 @@
 //! The first phase: what is there. Reads the cloud; changes nothing.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use cloud::local::UNWATCHED;
 use cloud::{Cloud, CloudError};
@@ -18,7 +18,7 @@ impl Controller {
         observed.serving = serving.map(|(name, _)| *name).collect();
         let ready = self.health.iter().filter(|(_, health)| health.state == State::Ready);
         observed.ready = ready.map(|(name, _)| *name).collect();
-        observed.protection = self.rolling.protection(Instant::now(), &self.health);
+        observed.protection = self.rolling.protection(Instant::now(), self.lease(), &self.health);
         for (name, process) in &observed.processes {
             match process.pid {
                 None => {
@@ -33,6 +33,13 @@ impl Controller {
             }
         }
         Ok(observed)
+    }
+
+    /// The length of a lease of the resource in force.
+    fn lease(&self) -> Duration {
+        let redundancy = self.accepted.as_ref().map(|accepted| &accepted.object.spec.redundancy);
+        let milliseconds = redundancy.map_or(0, |redundancy| redundancy.lease_milliseconds);
+        Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
     }
 
     /// At the first look: what ended while no controller ran stands in the history too.

@@ -31,14 +31,15 @@ impl Rolling {
         self.whole.clear();
     }
 
-    /// How it is with the protection of each pair.
+    /// How it is with the protection of each pair, whose lease is so long.
     pub fn protection(
         &mut self,
         now: Instant,
+        lease: Duration,
         health: &BTreeMap<ProcessName, Health>,
     ) -> BTreeMap<FunctionKind, Protection> {
         let judge = |kind: FunctionKind| {
-            let is_whole = is_whole(kind, health);
+            let is_whole = is_whole(kind, now, lease, health);
             let last = self.whole.entry(kind).or_insert(now);
             if is_whole {
                 *last = now;
@@ -109,7 +110,15 @@ impl Controller {
 }
 
 /// One serves and says that the other one can take over; the other one is ready to, and so is the witness.
-fn is_whole(kind: FunctionKind, health: &BTreeMap<ProcessName, Health>) -> bool {
+fn is_whole(
+    kind: FunctionKind,
+    now: Instant,
+    lease: Duration,
+    health: &BTreeMap<ProcessName, Health>,
+) -> bool {
+    // S2-Q7: one that was started lets nobody serve for 1.25 leases, after a hand-over neither.
+    let witness = health.get(&ProcessName::Witness);
+    let may_grant = witness.is_some_and(|witness| witness.has_been_ready(now, lease * 2));
     let ready = |name: &ProcessName| health.get(name).filter(|health| health.state == State::Ready);
     let role = |health: &Health| health.place.map(|place| place.role);
     let pair = ProcessName::pair(kind);
@@ -120,7 +129,7 @@ fn is_whole(kind: FunctionKind, health: &BTreeMap<ProcessName, Health>) -> bool 
         _ => return false,
     };
     // What it said of the life before of its standby is not true of this one.
-    serving.says_protected_since(standby) && ready(&ProcessName::Witness).is_some()
+    serving.says_protected_since(standby) && may_grant
 }
 
 #[cfg(test)]
@@ -130,6 +139,7 @@ mod tests {
     use super::*;
 
     const KIND: FunctionKind = FunctionKind::Scscf;
+    const LEASE: Duration = Duration::from_millis(200);
 
     /// A pair of which the first serves; the standby was heard `standby_at` and the one that serves asked `serving_at` milliseconds
     /// after the start.
@@ -159,6 +169,7 @@ mod tests {
     #[test]
     fn a_pair_is_whole_when_who_serves_says_so_of_this_standby() {
         let start = Instant::now();
+        let is_whole = |kind, health: &_| is_whole(kind, start + LEASE * 2, LEASE, health);
         assert!(is_whole(KIND, &pair(start, true, 10, 11)));
         assert!(
             !is_whole(KIND, &pair(start, true, 10, 10)),
@@ -168,6 +179,11 @@ mod tests {
         let mut witnessless = pair(start, true, 10, 11);
         witnessless.remove(&ProcessName::Witness);
         assert!(!is_whole(KIND, &witnessless), "nobody could let the other one serve");
+        let early = start + LEASE * 2 - Duration::from_millis(1);
+        assert!(
+            !super::is_whole(KIND, early, LEASE, &pair(start, true, 10, 11)),
+            "the witness has just started"
+        );
     }
 
     #[test]
@@ -177,7 +193,7 @@ mod tests {
         let mut rolling = Rolling::default();
         let (whole, broken) = (pair(start, true, 10, 11), pair(start, false, 10, 11));
         let check = |rolling: &mut Rolling, seconds, health: &BTreeMap<_, _>, expected| {
-            assert_eq!(rolling.protection(at(seconds), health)[&KIND], expected);
+            assert_eq!(rolling.protection(at(seconds), LEASE, health)[&KIND], expected);
         };
         let missing = |seconds| Protection::Missing(Duration::from_secs(seconds));
         check(&mut rolling, 1, &broken, missing(0));

@@ -65,7 +65,7 @@ impl Traffic {
         let numbers = phones.add_all(known);
         assert_eq!(phones.register(&numbers, PATIENCE), numbers.len());
         let (callers, loaded) = numbers.split_at(2);
-        let load = Load::new(loaded.to_vec(), Duration::from_millis(50));
+        let load = Load::new(loaded.to_vec(), Duration::from_millis(100));
         Traffic { phones, load, loaded: loaded.to_vec(), callers: [callers[0], callers[1]] }
     }
 

@@ -17,6 +17,7 @@ use tokio::sync::mpsc;
 use crate::health::{self, Health, Probe};
 use crate::history::History;
 use crate::report::{About, Published};
+use crate::roll::{self, Rolling};
 use crate::watch::{self, Accepted, Ask, Validated};
 use crate::{addresses, places, report, rest};
 
@@ -44,6 +45,7 @@ pub struct Controller {
     pub(crate) held: BTreeMap<ProcessName, Instant>,
     pub(crate) health: BTreeMap<ProcessName, Health>,
     pub(crate) failures: BTreeMap<ProcessName, String>,
+    pub(crate) rolling: Rolling,
     pub(crate) history: History,
     pub(crate) status: IMSCoreStatus,
     pub(crate) published: Published,
@@ -75,6 +77,7 @@ pub async fn run(options: Options) -> Result<()> {
         held: BTreeMap::new(),
         health: BTreeMap::new(),
         failures: BTreeMap::new(),
+        rolling: Rolling::default(),
         history: History::open(options.places.state_directory.join("history.json")),
         status: report::unknown(),
         published,
@@ -145,7 +148,8 @@ impl Controller {
 
     fn next_look(&self) -> Instant {
         let pauses = ProcessName::ALL.into_iter().filter_map(|name| self.cloud.pause_until(name));
-        next_look(self.looked, pauses.chain(self.held.values().copied()))
+        let rolls = (!self.rolling.held_back.is_empty()).then(|| self.looked + roll::INTERVAL);
+        next_look(self.looked, pauses.chain(self.held.values().copied()).chain(rolls))
     }
 
     async fn on_cloud_event(&mut self, event: CloudEvent) {
@@ -219,6 +223,7 @@ impl Controller {
         validated.object.metadata.generation = Some(generation);
         self.accepted = Some(validated);
         self.cloud.begin_anew();
+        self.rolling.begin_anew();
         self.failures.clear();
         if is_new {
             self.history.note(None, "Applied", format!("generation {generation} from {file}"));

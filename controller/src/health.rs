@@ -37,6 +37,8 @@ pub struct Probe {
     pub name: ProcessName,
     /// When it was sent: an answer of the predecessor does not count for the successor.
     pub began: Instant,
+    /// When the answer was there.
+    pub ended: Instant,
     /// What it says, or why it is not alive.
     pub heard: Result<Heard, String>,
 }
@@ -89,6 +91,10 @@ pub struct Health {
     /// What it said last about its place in a pair.
     pub place: Option<PairPlace>,
     started: Instant,
+    /// When the newest answer was asked for.
+    asked: Option<Instant>,
+    /// Since when it is known to be ready.
+    ready_since: Option<Instant>,
     has_answered: bool,
     silent: Option<Silence>,
 }
@@ -107,6 +113,8 @@ impl Health {
             detail: String::new(),
             place: None,
             started: now,
+            asked: None,
+            ready_since: None,
             has_answered: false,
             silent: None,
         }
@@ -121,6 +129,8 @@ impl Health {
         match &probe.heard {
             Ok(heard) => {
                 (self.has_answered, self.silent) = (true, None);
+                self.asked = Some(probe.began);
+                self.ready_since = self.ready_since.or(Some(probe.ended)).filter(|_| heard.is_ready());
                 self.detail = heard.missing.join("; ");
                 self.place = heard.place;
                 self.state = match (heard.is_ready(), &self.state) {
@@ -143,6 +153,19 @@ impl Health {
         before != (self.state.clone(), self.detail.clone(), self.place)
     }
 
+    /// Did it say that it may fail when `standby` was known to be ready already?
+    pub fn says_protected_since(&self, standby: &Health) -> bool {
+        let is_protected = self.place.is_some_and(|place| place.protected == Some(true));
+        let (Some(asked), Some(ready_since)) = (self.asked, standby.ready_since) else { return false };
+        is_protected && asked > ready_since
+    }
+
+    /// Is it ready, and has it been for so long?
+    pub fn has_been_ready(&self, now: Instant, time: Duration) -> bool {
+        let ready_since = self.ready_since.filter(|_| self.state == State::Ready);
+        ready_since.is_some_and(|since| now.saturating_duration_since(since) >= time)
+    }
+
     /// Is it to be killed, and why?
     pub fn hangs(&self, now: Instant) -> Option<String> {
         let silence = self.silent?;
@@ -159,7 +182,7 @@ pub async fn watch(name: ProcessName, socket: PathBuf, reports: mpsc::Sender<Pro
         let began = Instant::now();
         let heard = probe(name, &socket).await;
         let interval = if heard.as_ref().is_ok_and(Heard::is_ready) { INTERVAL } else { INTERVAL_UNREADY };
-        if reports.send(Probe { name, began, heard }).await.is_err() {
+        if reports.send(Probe { name, began, ended: Instant::now(), heard }).await.is_err() {
             return;
         }
         tokio::time::sleep(interval.saturating_sub(began.elapsed()).max(INTERVAL_UNREADY)).await;
@@ -238,7 +261,8 @@ mod tests {
     fn probe(began: Instant, heard: Result<&[&str], &str>) -> Probe {
         let missing = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
         let heard = heard.map(|words| Heard { missing: missing(words), place: None });
-        Probe { name: ProcessName::alone(FunctionKind::Hss), began, heard: heard.map_err(str::to_owned) }
+        let name = ProcessName::alone(FunctionKind::Hss);
+        Probe { name, began, ended: began, heard: heard.map_err(str::to_owned) }
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod protection;
 mod reconcile;
 mod report;
 mod rest;
+mod roll;
 mod secrets;
 mod watch;
 

@@ -1,11 +1,13 @@
 //! The first phase: what is there. Reads the cloud; changes nothing.
 
+use std::time::{Duration, Instant};
+
 use cloud::local::UNWATCHED;
 use cloud::{Cloud, CloudError};
 use plan::{Observed, ProcessName};
 
 use crate::controller::Controller;
-use crate::health::Health;
+use crate::health::{Health, State};
 
 impl Controller {
     /// What is there. Processes seen for the first time, adopted or started, get a health of their own.
@@ -14,6 +16,9 @@ impl Controller {
         let serves = |health: &Health| health.place.is_some_and(|place| place.role.serves());
         let serving = self.health.iter().filter(|(_, health)| serves(health));
         observed.serving = serving.map(|(name, _)| *name).collect();
+        let ready = self.health.iter().filter(|(_, health)| health.state == State::Ready);
+        observed.ready = ready.map(|(name, _)| *name).collect();
+        observed.protection = self.rolling.protection(Instant::now(), self.lease(), &self.health);
         for (name, process) in &observed.processes {
             match process.pid {
                 None => {
@@ -22,12 +27,19 @@ impl Controller {
                 }
                 Some(pid) if !self.health.contains_key(name) => {
                     self.history.note(Some(*name), "Adopted", format!("found running as process {pid}"));
-                    self.health.insert(*name, Health::new(std::time::Instant::now()));
+                    self.health.insert(*name, Health::new(Instant::now()));
                 }
                 Some(_) => {}
             }
         }
         Ok(observed)
+    }
+
+    /// The length of a lease of the resource in force.
+    fn lease(&self) -> Duration {
+        let redundancy = self.accepted.as_ref().map(|accepted| &accepted.object.spec.redundancy);
+        let milliseconds = redundancy.map_or(0, |redundancy| redundancy.lease_milliseconds);
+        Duration::from_millis(u64::try_from(milliseconds).unwrap_or_default())
     }
 
     /// At the first look: what ended while no controller ran stands in the history too.

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use plan::{Desired, plan};
+use plan::{Desired, Plan, plan};
 
 use crate::apply::Applied;
 use crate::controller::Controller;
@@ -20,8 +20,13 @@ impl Controller {
             }
         };
         self.watch_processes();
-        let actions = plan(&self.desired_now(), &observed, &self.places);
+        let Plan { actions, held_back } = plan(&self.desired_now(), &observed, &self.places);
+        let ends_roll = self.hold_back(held_back);
         let applied = self.apply(&actions).await;
+        self.ask_to_hand_over().await;
+        if ends_roll {
+            self.history.note(None, "Rolled", "nobody waits to be replaced any more");
+        }
         for (name, failure) in &applied.failures {
             self.failures.insert(*name, failure.clone());
         }

@@ -164,6 +164,7 @@ impl Controller {
         };
         self.status.set_condition("Ready", unready.is_none(), reason, message, now);
         let unprotected = protection::set_condition(&mut self.status, now);
+        self.set_rolling(now);
         // Before it serves, it is merely not up yet.
         let unprotected = unprotected.filter(|_| unready.is_none());
         let degraded = self.degraded().or_else(|| Some(("NotProtected", unprotected?)));
@@ -172,6 +173,20 @@ impl Controller {
             Some((reason, message)) => (*reason, message.as_str()),
         };
         self.status.set_condition("Degraded", degraded.is_some(), reason, message, now);
+    }
+
+    /// Who waits to be replaced (only where functions are pairs).
+    fn set_rolling(&mut self, now: Timestamp) {
+        if !protection::has_pairs(&self.status.functions) {
+            self.status.conditions.retain(|condition| condition.type_ != "Rolling");
+            return;
+        }
+        let sentence = self.rolling.sentence();
+        let (reason, message) = match &sentence {
+            None => ("AsDesired", "nobody waits to be replaced"),
+            Some(sentence) => ("HeldBack", sentence.as_str()),
+        };
+        self.status.set_condition("Rolling", sentence.is_some(), reason, message, now);
     }
 
     /// What will not mend by itself in a moment.

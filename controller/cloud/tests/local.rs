@@ -80,7 +80,7 @@ impl World {
     }
 
     async fn reconcile(&self, cloud: &mut Local, desired: &Desired) -> Result<usize, CloudError> {
-        let actions = plan(desired, &cloud.observe().await?, &self.places());
+        let actions = plan(desired, &cloud.observe().await?, &self.places()).actions;
         for action in &actions {
             cloud.apply(action).await?;
         }

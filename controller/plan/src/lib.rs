@@ -2,7 +2,7 @@
 //!
 //! ```text
 //!   IMSCoreSpec ──desired──▶ Desired ─┐
-//!                                     ├─plan──▶ ordered Vec<Action>   (every detail decided)
+//!                                     ├─plan──▶ Plan: ordered actions   (every detail decided)
 //!   the cloud ────observe──▶ Observed ┘
 //! ```
 
@@ -12,10 +12,12 @@ pub mod desired;
 pub mod names;
 mod plan;
 pub mod restart;
+pub mod roll;
 mod state;
 mod validate;
 
 pub use desired::{Desired, Inputs, LinkKey, Process, ProcessConfig};
 pub use names::{Instance, ProcessName};
-pub use plan::{Action, Observed, ObservedProcess, plan};
+pub use plan::{Action, Observed, ObservedProcess, Plan, plan};
+pub use roll::{HeldBack, Protection};
 pub use validate::Reason;

@@ -5,6 +5,8 @@
 //! function whose servers are gone; what is started is started from the inside out.
 //!
 //! Another host agent concerns nobody else: the instances keep their sockets and offer them to the next one.
+//!
+//! Of a pair one is replaced while the other serves; what would be noticed is held back, and the next look decides again (`roll.rs`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -14,6 +16,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::desired::{Desired, Process};
 use crate::names::{Places, ProcessName};
+use crate::roll::{HeldBack, Protection, Roll, Verdict};
 use crate::state;
 
 /// What the cloud says is there.
@@ -27,6 +30,10 @@ pub struct Observed {
     pub states: BTreeMap<ProcessName, u128>,
     /// The instances that serve, as far as anybody knows.
     pub serving: BTreeSet<ProcessName>,
+    /// Who can do its work, as far as anybody knows.
+    pub ready: BTreeSet<ProcessName>,
+    /// May whoever serves fail? By pair; absent: nobody has looked yet.
+    pub protection: BTreeMap<FunctionKind, Protection>,
 }
 
 /// What the cloud says of one process.
@@ -117,9 +124,18 @@ impl Action {
     }
 }
 
-/// What to do, in this order, so that `observed` becomes `desired`.
-pub fn plan(desired: &Desired, observed: &Observed, places: &Places) -> Vec<Action> {
-    let mut actions = Vec::new();
+/// What to do now, and what not yet.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Plan {
+    /// What to do, in this order.
+    pub actions: Vec<Action>,
+    /// Who needs to be replaced and is not, because it would be noticed. Empty: after these actions all is as desired.
+    pub held_back: BTreeMap<ProcessName, HeldBack>,
+}
+
+/// What to do so that `observed` becomes `desired`, or a step more like it.
+pub fn plan(desired: &Desired, observed: &Observed, places: &Places) -> Plan {
+    let Plan { mut actions, mut held_back } = Plan::default();
     for name in stop_order(observed) {
         if let (None, Some(found)) = (desired.processes.get(&name), observed.processes.get(&name)) {
             if found.pid.is_some() {
@@ -130,10 +146,13 @@ pub fn plan(desired: &Desired, observed: &Observed, places: &Places) -> Vec<Acti
         }
     }
     state::plan(desired, observed, places, &mut actions);
+    let roll = Roll::look(desired, observed);
     for process in ProcessName::ALL.iter().filter_map(|name| desired.processes.get(name)) {
-        plan_process(process, observed, places, &mut actions);
+        if let Err(reason) = plan_process(process, observed, places, &roll, &mut actions) {
+            held_back.insert(process.name, reason);
+        }
     }
-    actions
+    Plan { actions, held_back }
 }
 
 /// From the outside in; of a pair the one that serves last: nobody needs to take over for a moment, and it has all there is.
@@ -150,31 +169,68 @@ fn stop_order(observed: &Observed) -> Vec<ProcessName> {
     names
 }
 
-fn plan_process(process: &Process, observed: &Observed, places: &Places, actions: &mut Vec<Action>) {
+/// What one process needs; refused when that has to wait.
+fn plan_process(
+    process: &Process,
+    observed: &Observed,
+    places: &Places,
+    roll: &Roll<'_>,
+    actions: &mut Vec<Action>,
+) -> Result<(), HeldBack> {
     let name = process.name;
     let nothing = ObservedProcess::default();
     let found = observed.processes.get(&name).unwrap_or(&nothing);
+    let replaced = found.pid.and(change(process, observed));
+    let is_overdue = match replaced.map(|_| roll.verdict(name)) {
+        // Its configuration stays too: it says what both of the pair agree on until then.
+        Some(Verdict::Later(reason)) => return Err(reason),
+        verdict => matches!(verdict, Some(Verdict::Overdue)),
+    };
     if found.config_text.as_ref() != Some(&process.config_text) {
         let (path, text) = (places.config_file(name), process.config_text.clone());
         actions.push(Action::WriteConfig { name, path, text });
     }
     let start = Action::Start { process: Box::new(process.clone()) };
-    match (found.pid, change(process, observed)) {
-        (Some(_), Some(reason)) => actions.extend([Action::Stop { name, reason }, start]),
+    match (found.pid, replaced) {
+        (Some(_), Some(change)) => {
+            actions.extend([Action::Stop { name, reason: change.reason(is_overdue) }, start]);
+        }
         (Some(_), None) => {}
         // A change may be the remedy: then the pause is over.
-        (None, None) if found.is_backing_off => {}
+        (None, _) if found.is_backing_off && change(process, observed).is_none() => {}
         (None, _) => actions.push(start),
+    }
+    Ok(())
+}
+
+/// Why a process cannot go on as it was started.
+#[derive(Clone, Copy)]
+pub(crate) enum Change {
+    /// Another recipe.
+    Configuration,
+    /// Another binary.
+    Binary,
+}
+
+impl Change {
+    /// For people.
+    fn reason(self, is_overdue: bool) -> &'static str {
+        match (self, is_overdue) {
+            (Change::Configuration, false) => "its configuration changed",
+            (Change::Configuration, true) => "its configuration changed; nobody could take over for 30 s",
+            (Change::Binary, false) => "its binary changed",
+            (Change::Binary, true) => "its binary changed; nobody could take over for 30 s",
+        }
     }
 }
 
 /// Why a process cannot go on as it was started; `None`: it can.
-fn change(process: &Process, observed: &Observed) -> Option<&'static str> {
+pub(crate) fn change(process: &Process, observed: &Observed) -> Option<Change> {
     let nothing = ObservedProcess::default();
     let found = observed.processes.get(&process.name).unwrap_or(&nothing);
     let has_new_binary = observed.binaries.get(&process.name).is_some_and(|binary| *binary != found.binary);
     match found.recipe != process.recipe() {
-        true => Some("its configuration changed"),
-        false => has_new_binary.then_some("its binary changed"),
+        true => Some(Change::Configuration),
+        false => has_new_binary.then_some(Change::Binary),
     }
 }

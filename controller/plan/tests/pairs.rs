@@ -5,7 +5,11 @@ use std::collections::BTreeMap;
 use crds::yaml;
 use node::config::{Config, ControlParty, FunctionConfig, FunctionKind, Pair, Witness};
 use plan::names::{HAVE_STATE, Instance, Places};
-use plan::{Action, Desired, Inputs, LinkKey, Observed, ObservedProcess, ProcessConfig, ProcessName, plan};
+use plan::roll::UNPROTECTED_MAX;
+use plan::{
+    Action, Desired, HeldBack, Inputs, LinkKey, Observed, ObservedProcess, Plan, ProcessConfig, ProcessName,
+    Protection, plan,
+};
 
 const PAIRS: &str = "redundancy: {mode: pairs}\n";
 
@@ -67,6 +71,15 @@ fn running(desired: &Desired) -> Observed {
     observed
 }
 
+/// The same, and all is well: the first of each pair serves, and may fail.
+fn whole(desired: &Desired) -> Observed {
+    let mut observed = running(desired);
+    observed.ready = desired.processes.keys().copied().collect();
+    observed.serving = FunctionKind::ALL.map(|kind| ProcessName::pair(kind)[0]).into();
+    observed.protection = FunctionKind::ALL.map(|kind| (kind, Protection::Whole)).into();
+    observed
+}
+
 /// A plan in words, without writing and removing of files.
 fn words(actions: &[Action]) -> Vec<String> {
     let word = |action: &Action| {
@@ -84,7 +97,7 @@ fn words(actions: &[Action]) -> Vec<String> {
 }
 
 fn check(desired: &Desired, observed: &Observed, expected: &[&str]) {
-    assert_eq!(words(&plan(desired, observed, &inputs().places)), expected);
+    assert_eq!(words(&plan(desired, observed, &inputs().places).actions), expected);
 }
 
 const START_ALONE: [&str; 4] = ["start hss", "start scscf", "start icscf", "start pcscf"];
@@ -121,7 +134,8 @@ fn an_empty_machine_gets_both_of_each_pair_and_what_they_need_first() {
 #[test]
 fn a_core_of_pairs_as_desired_is_left_alone_and_down_leaves_nothing() {
     let desired = desired(PAIRS);
-    assert_eq!(plan(&desired, &running(&desired), &inputs().places), []);
+    assert_eq!(plan(&desired, &whole(&desired), &inputs().places), Plan::default());
+    assert_eq!(plan(&desired, &running(&desired), &inputs().places), Plan::default(), "whoever serves");
     check(&Desired::default(), &running(&desired), &STOP_PAIRS);
 }
 
@@ -135,20 +149,213 @@ fn one_that_died_is_started_again_alone_also_the_host_agent() {
     }
 }
 
+/// What happens in look after look, when whoever is started joins before the next one.
+fn looks(desired: &Desired, mut observed: Observed) -> Vec<String> {
+    let mut looks = Vec::new();
+    loop {
+        let Plan { actions, held_back } = plan(desired, &observed, &inputs().places);
+        let leaves = held_back.iter().find(|(_, reason)| **reason == HeldBack::HandsOver);
+        if let Some((ProcessName::Function(kind, instance), _)) = leaves {
+            looks.push(format!("{kind:?}{} hands over", instance.number()));
+            let other = instance.other().expect("it is one of a pair");
+            assert!(observed.serving.remove(&ProcessName::Function(*kind, *instance)));
+            observed.serving.insert(ProcessName::Function(*kind, other));
+            assert_eq!(actions, [], "one thing at a time");
+            continue;
+        }
+        if actions.is_empty() {
+            assert!(held_back.is_empty(), "after {looks:?} {held_back:?} are held back for ever");
+            return looks;
+        }
+        looks.push(words(&actions).join(" "));
+        for action in &actions {
+            let name = action.name();
+            let found = observed.processes.get_mut(&name).expect("it was running");
+            match action {
+                Action::WriteConfig { text, .. } => found.config_text = Some(text.clone()),
+                Action::Start { process } => {
+                    found.recipe = process.recipe();
+                    found.binary = observed.binaries[&name].clone();
+                }
+                Action::Stop { .. } => assert!(!observed.serving.contains(&name), "{name} serves"),
+                _ => {}
+            }
+        }
+    }
+}
+
 #[test]
-fn a_setting_of_one_function_concerns_its_two_instances_alone() {
+fn a_setting_of_one_function_concerns_its_two_instances_alone_and_who_follows_is_first() {
     let changed = desired(&format!("{PAIRS}registration: {{secondsMax: 600}}"));
-    let expected = ["stop scscf-1", "start scscf-1", "stop scscf-2", "start scscf-2"];
-    check(&changed, &running(&desired(PAIRS)), &expected);
+    let observed = whole(&desired(PAIRS));
+    let expected = ["stop scscf-2 start scscf-2", "Scscf1 hands over", "stop scscf-1 start scscf-1"];
+    assert_eq!(looks(&changed, observed.clone()), expected);
+    let second = Observed { serving: [name("scscf-2")].into(), ..observed };
+    let expected = ["stop scscf-1 start scscf-1", "Scscf2 hands over", "stop scscf-2 start scscf-2"];
+    assert_eq!(looks(&changed, second), expected);
+}
+
+#[test]
+fn new_binaries_and_what_concerns_all_are_taken_into_use_pair_by_pair() {
+    let expected = [
+        "stop witness start witness",
+        "stop hss-2 start hss-2 stop scscf-2 start scscf-2 stop icscf-2 start icscf-2 stop pcscf-2 start pcscf-2",
+        "Hss1 hands over",
+        "stop hss-1 start hss-1",
+        "Scscf1 hands over",
+        "stop scscf-1 start scscf-1",
+        "Icscf1 hands over",
+        "stop icscf-1 start icscf-1",
+        "Pcscf1 hands over",
+        "stop pcscf-1 start pcscf-1",
+        "stop host-agent start host-agent",
+    ];
+    let before = whole(&desired(PAIRS));
+    assert_eq!(looks(&desired(&format!("{PAIRS}logLevel: debug")), before.clone()), expected);
+    let mut observed = before;
+    observed.binaries.values_mut().for_each(|binary| *binary = "v2".into());
+    assert_eq!(looks(&desired(PAIRS), observed), expected);
+}
+
+/// What a changed setting of the S-CSCF does in this world: to which instances, and who is held back for what.
+fn check_scscf(change: impl FnOnce(&mut Observed), actions: &[&str], held_back: &[(&str, HeldBack)]) {
+    let changed = desired(&format!("{PAIRS}registration: {{secondsMax: 600}}"));
+    let mut observed = whole(&desired(PAIRS));
+    change(&mut observed);
+    let plan = plan(&changed, &observed, &inputs().places);
+    assert_eq!(words(&plan.actions), actions);
+    let held_back = held_back.iter().map(|(text, reason)| (name(text), *reason));
+    assert_eq!(plan.held_back, held_back.collect());
+    let is_held_back = |action: &Action| plan.held_back.contains_key(&action.name());
+    assert!(!plan.actions.iter().any(is_held_back), "nor is its configuration written");
+}
+
+const SCSCF: FunctionKind = FunctionKind::Scscf;
+
+#[test]
+fn a_pair_that_is_not_protected_is_waited_for_and_not_for_ever() {
+    let unprotected = |time| {
+        move |observed: &mut Observed| {
+            // The second runs what is desired already.
+            let changed = desired(&format!("{PAIRS}registration: {{secondsMax: 600}}"));
+            let found = observed.processes.get_mut(&name("scscf-2")).expect("it is there");
+            let process = &changed.processes[&name("scscf-2")];
+            (found.recipe, found.config_text) = (process.recipe(), Some(process.config_text.clone()));
+            observed.protection.insert(SCSCF, Protection::Missing(time));
+        }
+    };
+    let just_before = UNPROTECTED_MAX - std::time::Duration::from_millis(1);
+    check_scscf(unprotected(just_before), &[], &[("scscf-1", HeldBack::Unprotected)]);
+    check_scscf(unprotected(UNPROTECTED_MAX), &["stop scscf-1", "start scscf-1"], &[]);
+    let changed = desired(&format!("{PAIRS}registration: {{secondsMax: 600}}"));
+    let mut observed = whole(&desired(PAIRS));
+    unprotected(UNPROTECTED_MAX)(&mut observed);
+    let actions = plan(&changed, &observed, &inputs().places).actions;
+    let told = |action: &Action| matches!(action, Action::Stop { reason, .. } if reason.contains("nobody could take over"));
+    assert!(actions.iter().any(told), "{actions:?}");
+}
+
+#[test]
+fn nobody_is_replaced_while_it_is_not_known_who_serves_or_while_the_witness_is_away() {
+    let both = |reason| [("scscf-1", reason), ("scscf-2", reason)];
+    let nobody = |observed: &mut Observed| {
+        observed.serving.remove(&name("scscf-1"));
+        observed.protection.remove(&SCSCF);
+    };
+    check_scscf(nobody, &[], &both(HeldBack::Unprotected));
+    let two = |observed: &mut Observed| {
+        observed.serving.insert(name("scscf-2"));
+    };
+    check_scscf(two, &[], &both(HeldBack::Unprotected));
+    let witness = |observed: &mut Observed| {
+        observed.ready.remove(&ProcessName::Witness);
+    };
+    check_scscf(witness, &[], &both(HeldBack::Turn("witness")));
+    let long = |observed: &mut Observed| {
+        observed.serving.clear();
+        observed.protection.insert(SCSCF, Protection::Missing(UNPROTECTED_MAX));
+    };
+    check_scscf(long, &["stop scscf-1", "start scscf-1", "stop scscf-2", "start scscf-2"], &[]);
+}
+
+#[test]
+fn a_standby_that_is_away_gets_what_is_new_at_once_and_who_serves_when_it_is_back() {
+    let away = |is_backing_off| {
+        move |observed: &mut Observed| {
+            let standby = observed.processes.get_mut(&name("scscf-2")).expect("it is there");
+            (standby.pid, standby.is_backing_off) = (None, is_backing_off);
+            observed.protection.insert(SCSCF, Protection::Missing(std::time::Duration::ZERO));
+        }
+    };
+    for is_backing_off in [false, true] {
+        check_scscf(away(is_backing_off), &["start scscf-2"], &[("scscf-1", HeldBack::Unprotected)]);
+    }
+}
+
+#[test]
+fn who_serves_waits_for_the_pairs_before_its_own_unless_they_are_beyond_help() {
+    let missing = |time| {
+        move |observed: &mut Observed| {
+            let standby = observed.processes.get_mut(&name("scscf-2")).expect("it is there");
+            let changed = desired(&format!("{PAIRS}registration: {{secondsMax: 600}}"));
+            standby.recipe = changed.processes[&name("scscf-2")].recipe();
+            standby.config_text = Some(changed.processes[&name("scscf-2")].config_text.clone());
+            observed.protection.insert(FunctionKind::Hss, Protection::Missing(time));
+            // A later pair concerns nobody.
+            observed.protection.insert(FunctionKind::Pcscf, Protection::Missing(std::time::Duration::ZERO));
+        }
+    };
+    let just_before = UNPROTECTED_MAX - std::time::Duration::from_millis(1);
+    check_scscf(missing(just_before), &[], &[("scscf-1", HeldBack::Turn("hss"))]);
+    check_scscf(missing(UNPROTECTED_MAX), &[], &[("scscf-1", HeldBack::HandsOver)]);
+}
+
+#[test]
+fn the_witness_is_replaced_while_all_are_protected_or_when_it_does_not_work_anyway() {
+    let mut observed = whole(&desired(PAIRS));
+    observed.binaries.insert(ProcessName::Witness, "v2".into());
+    let replaced = ["stop witness", "start witness"];
+    check(&desired(PAIRS), &observed, &replaced);
+    for (time, expected) in [(std::time::Duration::ZERO, &[][..]), (UNPROTECTED_MAX, &replaced)] {
+        observed.protection.insert(SCSCF, Protection::Missing(time));
+        check(&desired(PAIRS), &observed, expected);
+    }
+    observed.protection.insert(SCSCF, Protection::Missing(std::time::Duration::ZERO));
+    observed.ready.remove(&ProcessName::Witness);
+    check(&desired(PAIRS), &observed, &replaced);
+}
+
+#[test]
+fn what_both_of_a_pair_must_agree_on_is_replaced_everywhere_at_once() {
+    let all = FunctionKind::ALL.map(ProcessName::pair).concat();
+    let scscf = ProcessName::pair(SCSCF);
+    for (extra, at_least) in [
+        ("redundancy: {mode: pairs, leaseMilliseconds: 50}", &all[..]),
+        ("redundancy: {mode: pairs, controlPort: 7200}", &all),
+        ("redundancy: {mode: pairs}\nscscf: {port: 6061}", &scscf),
+        ("redundancy: {mode: pairs}\nscscf: {addresses: ['127.0.0.23']}", &scscf),
+    ] {
+        let plan = plan(&desired(extra), &whole(&desired(PAIRS)), &inputs().places);
+        assert!(plan.held_back.is_empty(), "{extra}: {:?}", plan.held_back);
+        let words = words(&plan.actions);
+        for name in at_least {
+            assert!(words.contains(&format!("stop {name}")), "{extra}: {words:?}");
+        }
+    }
+    // Who runs since before its configuration was lost may have been told anything.
+    let lost = |observed: &mut Observed| {
+        observed.processes.get_mut(&name("scscf-1")).expect("it is there").config_text = None;
+    };
+    check_scscf(lost, &["stop scscf-1", "start scscf-1", "stop scscf-2", "start scscf-2"], &[]);
 }
 
 #[test]
 fn another_host_agent_is_taken_into_use_alone_and_no_setting_asks_for_one() {
-    let mut observed = running(&desired(PAIRS));
+    let mut observed = whole(&desired(PAIRS));
     observed.binaries.insert(ProcessName::HostAgent, "v2".into());
     check(&desired(PAIRS), &observed, &["stop host-agent", "start host-agent"]);
     let moved = desired(&format!("{PAIRS}scscf: {{port: 6061}}"));
-    let actions = words(&plan(&moved, &running(&desired(PAIRS)), &inputs().places));
+    let actions = words(&plan(&moved, &running(&desired(PAIRS)), &inputs().places).actions);
     assert!(!actions.iter().any(|action| action.contains("host-agent")), "{actions:?}");
 }
 
@@ -156,7 +363,7 @@ fn another_host_agent_is_taken_into_use_alone_and_no_setting_asks_for_one() {
 fn of_a_pair_the_one_that_serves_is_stopped_last() {
     let mut observed = running(&desired(PAIRS));
     observed.serving = [name("scscf-1"), name("hss-2")].into();
-    let stops = words(&plan(&Desired::default(), &observed, &inputs().places));
+    let stops = words(&plan(&Desired::default(), &observed, &inputs().places).actions);
     let position = |word: &str| stops.iter().position(|stop| stop == word).expect("it is stopped");
     assert!(position("stop scscf-2") < position("stop scscf-1"));
     assert!(position("stop hss-1") < position("stop hss-2"));
@@ -184,7 +391,7 @@ fn a_core_becomes_one_of_pairs_with_its_state() {
 fn what_a_second_and_a_witness_knew_of_an_earlier_time_is_set_aside_before() {
     let mut observed = running(&desired(""));
     observed.states.extend([(name("hss-2"), 9), (name("witness"), 9)]);
-    let actions = words(&plan(&desired(PAIRS), &observed, &inputs().places));
+    let actions = words(&plan(&desired(PAIRS), &observed, &inputs().places).actions);
     assert_eq!(
         actions[4..10],
         [
@@ -201,7 +408,7 @@ fn what_a_second_and_a_witness_knew_of_an_earlier_time_is_set_aside_before() {
 #[test]
 fn functions_that_are_alone_again_go_on_with_the_state_of_who_served() {
     let check_moves = |observed: &Observed, expected: [&str; 2]| {
-        let actions = words(&plan(&desired(""), observed, &inputs().places));
+        let actions = words(&plan(&desired(""), observed, &inputs().places).actions);
         let moves: Vec<&String> = actions.iter().filter(|word| word.contains("hss")).collect();
         let moves: Vec<&str> = moves.into_iter().map(String::as_str).collect();
         assert_eq!(moves[2..4], expected, "{actions:?}");
@@ -228,7 +435,7 @@ fn a_move_that_was_cut_off_is_ended_by_the_next_plan() {
         let mut observed = running(&self::desired(before));
         observed.states.extend([(name("hss-2"), 5), (name("pcscf-2"), 5), (name("witness"), 5)]);
         observed.serving.insert(name("hss-2"));
-        let actions = plan(&desired, &observed, &inputs().places);
+        let actions = plan(&desired, &observed, &inputs().places).actions;
         let whole = outcome(observed.states.clone(), &actions);
         for cut in 0..actions.len() {
             let mut observed =
@@ -237,7 +444,7 @@ fn a_move_that_was_cut_off_is_ended_by_the_next_plan() {
             if cut % 2 == 0 {
                 observed.serving.insert(name("hss-2"));
             }
-            let rest = plan(&desired, &observed, &inputs().places);
+            let rest = plan(&desired, &observed, &inputs().places).actions;
             let is_decided =
                 actions[..cut].iter().any(|action| matches!(action, Action::SetStateAside { .. }));
             if is_decided || cut % 2 == 0 {

@@ -72,7 +72,7 @@ fn words(actions: &[Action]) -> Vec<String> {
 }
 
 fn check(desired: &Desired, observed: &Observed, expected: &[&str]) {
-    assert_eq!(words(&plan(desired, observed, &inputs().places)), expected);
+    assert_eq!(words(&plan(desired, observed, &inputs().places).actions), expected);
 }
 
 #[test]
@@ -122,7 +122,7 @@ fn a_changed_resource_changes_only_what_must_change() {
 
 #[test]
 fn a_changed_environment_restarts_without_writing() {
-    let actions = plan(&desired("logLevel: debug"), &running(&desired("")), &inputs().places);
+    let actions = plan(&desired("logLevel: debug"), &running(&desired("")), &inputs().places).actions;
     assert_eq!(words(&actions).len(), 8, "each function is stopped and started: {:?}", words(&actions));
 }
 

@@ -50,7 +50,7 @@ async fn stop_without_controller(context: &Context) -> Result<bool> {
     let mut cloud = Local::new(context.places.clone(), context.binaries.clone());
     let observed = cloud.observe().await?;
     let has_run = observed.processes.values().any(|process| process.pid.is_some());
-    for action in plan(&Desired::default(), &observed, &context.places) {
+    for action in plan(&Desired::default(), &observed, &context.places).actions {
         cloud.apply(&action).await?;
     }
     clean(&context.places);

@@ -10,6 +10,7 @@ mod controller;
 mod counters;
 mod demo;
 mod down;
+mod hand_over;
 mod hss;
 mod instances;
 mod logs;
@@ -53,6 +54,8 @@ enum Verb {
     Status(status::Arguments),
     /// Stop the core; its data stays
     Down(down::Arguments),
+    /// Let the other instance of a pair serve; returns when it does
+    HandOver(hand_over::Arguments),
     /// Add, import, list, show, remove and check subscribers
     Subscriber(subscriber::Arguments),
     /// Show what the functions wrote
@@ -111,6 +114,7 @@ async fn run(cli: Cli) -> Result<ExitCode> {
         Verb::Up(arguments) => up::run(&context, arguments).await,
         Verb::Status(arguments) => status::run(&context, arguments).await,
         Verb::Down(arguments) => down::run(&context, arguments).await,
+        Verb::HandOver(arguments) => hand_over::run(&context, &arguments).await,
         Verb::Subscriber(arguments) => subscriber::run(&context, arguments).await,
         Verb::Logs(arguments) => logs::run(&context, &arguments).await,
         Verb::Backup(arguments) => backup::run(&context, &arguments).await,

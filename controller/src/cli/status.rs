@@ -161,6 +161,9 @@ fn render(shown: &Shown, events: usize) -> String {
     if let Some(protected) = status.condition("Protected").filter(|condition| condition.status == "True") {
         text.push_str(&format!("protected: {}\n", protected.message));
     }
+    if let Some(rolling) = status.condition("Rolling").filter(|condition| condition.status == "True") {
+        text.push_str(&format!("rolling: {}\n", rolling.message));
+    }
     match &shown.document.controller {
         Some(about) => {
             text.push_str(&format!("controller: process {}, up {}\n", about.pid, ago(now, about.since)));

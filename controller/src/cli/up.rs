@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use crds::{FunctionState, IMSCore, SAMPLE};
+use jiff::Timestamp;
 use node::config::FunctionKind;
 use plan::ProcessName;
 
@@ -101,11 +102,13 @@ async fn bring_up(
     arguments: &Arguments,
     has_started: bool,
 ) -> Result<ExitCode> {
+    let mut told = Told { until: Timestamp::now(), is_rolling: false };
     let accepted = api::apply(context, file, text).await?;
-    let document = wait(context, accepted.generation, Duration::from_secs(arguments.timeout_seconds)).await?;
+    let patience = Duration::from_secs(arguments.timeout_seconds);
+    let document = wait(context, accepted.generation, patience, &mut told).await?;
     let core = document.core.context("the controller has forgotten the core")?;
     let domain = &core.spec.home_domain;
-    match accepted.changes.is_empty() && !has_started {
+    match accepted.changes.is_empty() && !has_started && !told.is_rolling {
         true => println!("the core {domain} was up already; nothing had to change"),
         false => println!("the core {domain} is up, as {file} asks"),
     }
@@ -118,19 +121,47 @@ async fn bring_up(
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until the core serves, or until something is wrong that will not mend by itself.
-async fn wait(context: &Context, generation: i64, patience: Duration) -> Result<Document> {
+/// What the operator was told of a roll: it takes a while, and somebody may look on.
+struct Told {
+    until: Timestamp,
+    is_rolling: bool,
+}
+
+impl Told {
+    /// Prints what happened since; nothing unless processes are replaced one after another.
+    fn tell(&mut self, document: &Document, is_rolling: bool) {
+        if is_rolling && !self.is_rolling {
+            println!("replacing one process after another, so that nobody notices:");
+        }
+        let until = self.until;
+        let new = document.events.iter().filter(|happening| happening.time > until);
+        for happening in new.filter(|_| is_rolling || self.is_rolling) {
+            let name = happening.function.map_or("core", ProcessName::as_str);
+            println!("  {name:<10} {:<9} {}", happening.reason, happening.message);
+            self.until = happening.time;
+        }
+        self.is_rolling |= is_rolling;
+    }
+}
+
+/// Waits until the core serves and nobody waits to be replaced, or until something is wrong that will not mend by itself.
+async fn wait(context: &Context, generation: i64, patience: Duration, told: &mut Told) -> Result<Document> {
     let begun = Instant::now();
     loop {
         let document = api::status(context).await?.context("the controller ended; see `logs controller`")?;
         let status = document.core.as_ref().and_then(|core| core.status.as_ref());
         if let Some(status) = status.filter(|status| status.observed_generation >= generation) {
+            let is_true =
+                |condition: &str| status.condition(condition).filter(|found| found.status == "True");
+            let rolling = is_true("Rolling");
+            told.tell(&document, rolling.is_some());
             // Where there are no pairs, nobody speaks of protection.
             let is_protected = status.condition("Protected").is_none_or(|found| found.status == "True");
-            let degraded = status.condition("Degraded").filter(|found| found.status == "True");
+            let degraded = is_true("Degraded");
             // Whether the core serves unprotected for long is for its operator to see.
             let is_stuck = degraded.is_some_and(|found| found.reason != "NotProtected");
-            if status.is_ready() && (is_protected || is_stuck || begun.elapsed() > patience) {
+            let is_over = is_protected || is_stuck || begun.elapsed() > patience;
+            if status.is_ready() && rolling.is_none() && is_over {
                 return Ok(document);
             }
             let say = |condition: &str| status.condition(condition).map(|found| found.message.clone());
@@ -138,6 +169,10 @@ async fn wait(context: &Context, generation: i64, patience: Duration) -> Result<
                 "the controller keeps trying: `{0} status` shows it, `{0} down` ends it",
                 context.command()
             );
+            if let Some(rolling) = rolling.filter(|_| begun.elapsed() > patience) {
+                let seconds = patience.as_secs();
+                bail!("not everybody is replaced after {seconds} s: {}\n{hint}", rolling.message);
+            }
             if degraded.is_some() && !status.is_ready() {
                 bail!("the core is not up: {}\n{hint}", say("Degraded").unwrap_or_default());
             }

@@ -3,13 +3,13 @@
 use std::collections::BTreeMap;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use plan::names;
 use rustix::process::Signal;
 use serde_json::Value;
-use tempfile::TempDir;
+use tempfile::{NamedTempFile, TempDir};
 
 use crate::subscribers::{Subscriber, csv};
 use crate::turn::Turn;
@@ -57,6 +57,35 @@ impl Finished {
         assert!(self.text().contains(wanted), "{wanted:?} is missing in:\n{}", self.text());
         self
     }
+}
+
+/// A run of `evertone` that has not ended yet, as far as anybody knows.
+#[derive(Debug)]
+pub struct Running {
+    child: Child,
+    out: NamedTempFile,
+    err: NamedTempFile,
+    begun: Instant,
+}
+
+impl Running {
+    /// What it printed and how it ended, once it has.
+    pub fn finished(&mut self) -> Option<Finished> {
+        let status = self.child.try_wait().expect("a child can be waited for")?;
+        let (code, took) = (status.code(), self.begun.elapsed());
+        Some(Finished { code, out: read(&self.out), err: read(&self.err), took })
+    }
+
+    /// Ends it; what it had printed.
+    fn abandon(&mut self) -> String {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        format!("{}{}", read(&self.out), read(&self.err))
+    }
+}
+
+fn read(file: &NamedTempFile) -> String {
+    String::from_utf8_lossy(&std::fs::read(file.path()).unwrap_or_default()).into_owned()
 }
 
 /// A core. Dropping it ends whatever it started.
@@ -173,6 +202,23 @@ impl Core {
     #[track_caller]
     pub fn run_with(&self, arguments: &[&str], input: &str) -> Finished {
         const PATIENCE: Duration = Duration::from_secs(600);
+        let mut running = self.begin_with(arguments, input);
+        let mut finished = None;
+        wait_until(PATIENCE, || {
+            finished = running.finished();
+            finished.is_some()
+        });
+        finished.unwrap_or_else(|| panic!("evertone {arguments:?} did not end:\n{}", running.abandon()))
+    }
+
+    /// Begins to run `evertone`, and does not wait for its end.
+    #[track_caller]
+    pub fn begin(&self, arguments: &[&str]) -> Running {
+        self.begin_with(arguments, "")
+    }
+
+    #[track_caller]
+    fn begin_with(&self, arguments: &[&str], input: &str) -> Running {
         let begun = Instant::now();
         let input = {
             let mut file = tempfile::tempfile_in(self.directory()).expect("a file can be made");
@@ -182,26 +228,22 @@ impl Core {
         };
         // Files, not pipes: a background process that inherited a pipe would keep a reader waiting.
         let [out, err] =
-            [(); 2].map(|()| tempfile::NamedTempFile::new_in(self.directory()).expect("a file can be made"));
-        let stream = |file: &tempfile::NamedTempFile| Stdio::from(file.reopen().expect("it is there"));
+            [(); 2].map(|()| NamedTempFile::new_in(self.directory()).expect("a file can be made"));
+        let stream = |file: &NamedTempFile| Stdio::from(file.reopen().expect("it is there"));
         let mut command = self.command(arguments);
         command.stdin(input).stdout(stream(&out)).stderr(stream(&err));
-        let mut child = command.spawn().expect("evertone can be started");
-        let mut status = None;
-        let has_ended = wait_until(PATIENCE, || {
-            status = child.try_wait().expect("a child can be waited for");
-            status.is_some()
-        });
-        let read = |file: &tempfile::NamedTempFile| {
-            String::from_utf8_lossy(&std::fs::read(file.path()).unwrap_or_default()).into_owned()
-        };
-        if !has_ended {
-            let _ = child.kill();
-            let _ = child.wait();
-            panic!("evertone {arguments:?} did not end:\n{}{}", read(&out), read(&err));
+        let child = command.spawn().expect("evertone can be started");
+        Running { child, out, err, begun }
+    }
+
+    /// Puts other files with the same content in the place of the programs, as an installation does.
+    pub fn install_anew(&self) {
+        for name in binaries::NAMES {
+            let path = self.directory().join("bin").join(name);
+            let new = path.with_extension("new");
+            std::fs::copy(&path, &new).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+            std::fs::rename(&new, &path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         }
-        let code = status.and_then(|status| status.code());
-        Finished { code, out: read(&out), err: read(&err), took: begun.elapsed() }
     }
 
     /// `evertone up` with the resource.

@@ -14,7 +14,7 @@ mod processes;
 mod subscribers;
 mod turn;
 
-pub use core::{Core, Finished};
+pub use core::{Core, Finished, Running};
 pub use pcap::Pcap;
 pub use phones::{Heard, Load, Phones, Wire};
 pub use processes::{Process, is_running, signal, with_text};

@@ -31,10 +31,7 @@ pub fn run(root: &Path) -> Result<()> {
     steps.run("evertone command", "cargo build --quiet --release -p controller");
     // Both start cores of their own, and what they time must not compete with itself.
     steps.run("the operator's view", "cargo test --quiet --no-fail-fast -p e2e -- --test-threads=1");
-    steps.run(
-        "real failures that nobody notices",
-        &format!("cargo run --quiet -p lab -- --trials {TRIALS}"),
-    );
+    steps.run("real failures that nobody notices", &format!("cargo run --quiet -p lab -- --trials {TRIALS}"));
     steps.run("real phones and peers", "cargo test --quiet --no-fail-fast -p interop -- --test-threads=1");
     steps.finish()
 }

@@ -26,6 +26,8 @@ const MEMBERSHIP_FIRST: Membership = Membership(0);
 /// R of the other instance, before it was measured: that of a busy machine's loopback interface.
 const ROUND_TRIP: Duration = Duration::from_millis(1);
 
+/// About the longest record. Shorter, and a snapshot takes many; longer, and a batch waits behind one for long.
+const RECORD_BYTES: usize = 64 * 1024;
 /// Spec 2.6. More seldom, and who was started meanwhile learns late who serves; more often, and it is load without use.
 const IDLE_PROBE: Duration = Duration::from_millis(200);
 
@@ -85,6 +87,7 @@ pub fn join(config: &Config, pair: &config::Pair) -> Result<(PairWires, pair::St
             rules: Rules::all(),
         },
         limits: Limits::default(),
+        record_bytes: RECORD_BYTES,
         round_trip: ROUND_TRIP,
         idle_probe: IDLE_PROBE,
         neighbours: pair.neighbours.iter().map(neighbour).collect(),

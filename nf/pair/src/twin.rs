@@ -19,9 +19,6 @@ use crate::record::{Kind, Record};
 const PERMISSION: u8 = 0;
 const LINK: u8 = 1;
 
-/// About the longest record, in bytes: what one input changes may take several.
-const RECORD_BYTES: usize = 64 * 1024;
-
 /// Pieces of a snapshot under way: more would stand in the way of what happens now.
 const SNAPSHOT_PIECES_MAX: u64 = 512;
 
@@ -32,6 +29,8 @@ pub struct Start {
     pub permission: permission::Start,
     /// Bounds of the link to the other instance.
     pub limits: Limits,
+    /// About the longest record: what one input changes may take several, and a snapshot does.
+    pub record_bytes: usize,
     /// R of the other instance, before it was measured.
     pub round_trip: Duration,
     /// How often it tells its neighbours how it stands, when nothing is new (`idle_probe`).
@@ -96,6 +95,7 @@ pub struct Twin<F> {
     node: Node<F>,
     permission: Instance,
     link: Link,
+    record_bytes: usize,
     neighbours: Neighbours,
     feeding: Feeding,
     /// What [`Link::push`] returned last.
@@ -110,6 +110,8 @@ pub struct Twin<F> {
     uncertain: VecDeque<(Position, Vec<Emission>)>,
     /// As a follower: parts of a snapshot or batch that is not whole yet.
     parts: Vec<Change>,
+    /// As a follower: the beginning of the snapshot under way was heard. Who believed then that it served has let parts go by.
+    has_beginning: bool,
     outputs: VecDeque<Output>,
 }
 
@@ -121,6 +123,7 @@ impl<F: Function> Twin<F> {
             node,
             link: Link::new(start.permission.member.incarnation, start.limits, start.round_trip),
             permission: Instance::start(now, start.permission),
+            record_bytes: start.record_bytes,
             neighbours: Neighbours::new(now, start.idle_probe, start.neighbours),
             feeding: Feeding::No,
             pushed: 0,
@@ -129,6 +132,7 @@ impl<F: Function> Twin<F> {
             emitted: Position(0),
             uncertain: VecDeque::new(),
             parts: Vec::new(),
+            has_beginning: false,
             outputs: VecDeque::new(),
         }
     }
@@ -267,9 +271,10 @@ impl<F: Function> Twin<F> {
                 // What is mirrored travels over the link, which repeats it by itself.
                 Body::Mirror { is_whole, .. } => {
                     // All has arrived, and yet it holds nothing of this epoch: it was not welcome yet, or believed that it
-                    // served, and let the snapshot go by.
+                    // served, and let the snapshot go by. Or its word was under way: so the next snapshot must be news to it,
+                    // because what was removed meanwhile is told by nothing else.
                     let went_by = is_whole && self.link.acknowledged() == self.pushed;
-                    if went_by && self.feeding == Feeding::Live {
+                    if went_by && self.feeding == Feeding::Live && self.permission.commit(now).is_some() {
                         self.stop_feeding();
                     }
                     self.feed();
@@ -289,7 +294,7 @@ impl<F: Function> Twin<F> {
 
     fn take_over(&mut self, now: Instant, epoch: Epoch) {
         self.feeding = Feeding::No;
-        self.parts.clear();
+        self.forget_parts();
         self.emitted = self.permission.held().map_or(Position(0), |held| held.position);
         let uncertain: Vec<Emission> =
             self.uncertain.drain(..).flat_map(|(_, emissions)| emissions).collect();
@@ -357,7 +362,7 @@ impl<F: Function> Twin<F> {
         let mut emissions = Vec::new();
         let mut portions = Vec::new();
         loop {
-            let mut collector = Collector::new(RECORD_BYTES);
+            let mut collector = Collector::new(self.record_bytes);
             emissions.extend(self.node.collect(&mut collector));
             let is_last = collector.has_room();
             portions.push(collector.changes);
@@ -394,7 +399,7 @@ impl<F: Function> Twin<F> {
         while self.feeding == Feeding::Snapshot
             && self.pushed - self.link.acknowledged() < SNAPSHOT_PIECES_MAX
         {
-            let mut collector = Collector::new(RECORD_BYTES);
+            let mut collector = Collector::new(self.record_bytes);
             // What has left so far has left: nobody waited for this instance to hold it.
             let _ = self.node.collect(&mut collector);
             if collector.has_room() {
@@ -426,7 +431,7 @@ impl<F: Function> Twin<F> {
             LinkEvent::Begun(_) => {
                 self.stop_feeding();
                 self.pushed = 0;
-                self.parts.clear();
+                self.forget_parts();
             }
             LinkEvent::Acknowledged(_) => {}
             LinkEvent::Record(bytes) => match Record::decode(bytes) {
@@ -442,12 +447,16 @@ impl<F: Function> Twin<F> {
         let ours = self.permission.held();
         let is_holder = matches!(self.permission.role(), Role::Holder(_) | Role::HandingOver(_));
         if is_holder || record.held.epoch < self.permission.epoch() {
-            return;
+            return self.forget_parts();
         }
         let is_whole = match record.kind {
-            Kind::Begin => return self.parts.clear(),
+            Kind::Begin => {
+                self.parts.clear();
+                self.has_beginning = true;
+                return;
+            }
             Kind::Portion | Kind::Part => return self.parts.extend(record.changes),
-            Kind::Whole if ours.is_none_or(|ours| record.held > ours) => true,
+            Kind::Whole if self.has_beginning && ours.is_none_or(|ours| record.held > ours) => true,
             Kind::Batch
                 if ours.is_some_and(|ours| {
                     ours.epoch == record.held.epoch && ours.position.next() == record.held.position
@@ -455,8 +464,9 @@ impl<F: Function> Twin<F> {
             {
                 false
             }
-            Kind::Whole | Kind::Batch => return self.parts.clear(),
+            Kind::Whole | Kind::Batch => return self.forget_parts(),
         };
+        self.has_beginning = false;
         if is_whole {
             self.node.clear();
             self.uncertain.clear();
@@ -479,6 +489,11 @@ impl<F: Function> Twin<F> {
         };
         let other = Party::Instance(self.permission.member().instance.other());
         self.permission.handle_message(now, other, message);
+    }
+
+    fn forget_parts(&mut self) {
+        self.parts.clear();
+        self.has_beginning = false;
     }
 
     /// Sends what the other instance holds, under a lease.

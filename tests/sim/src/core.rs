@@ -282,6 +282,8 @@ impl Machine {
                 rules,
             },
             limits: Limits::default(),
+            // Short, so that the small state of a run takes many as well.
+            record_bytes: 1000,
             round_trip: Duration::from_micros(200),
             // More seldom than in life: else a run consists of such words.
             idle_probe: Duration::from_secs(1),

@@ -269,6 +269,10 @@ impl Instance {
         {
             let had_ended = self.view.holder_ended();
             self.view.end_life(member);
+            // What it acknowledged is no reason to have it added again.
+            if let Role::Holder(holder) | Role::HandingOver(holder) = &mut self.role {
+                holder.mirrored.take_if(|mirrored| mirrored.incarnation == member.incarnation);
+            }
             self.on_ended(now, had_ended);
         }
     }

@@ -63,7 +63,16 @@ impl World {
             self.at(Duration::from_micros(200), notice);
             self.tell_witness(place.kind, Body::Died(member));
         }
-        self.at(RESTART_AFTER, Happening::Start(place));
+        let restart_after = self.restart_after();
+        self.at(restart_after, Happening::Start(place));
+    }
+
+    /// A supervisor may start a process again before anybody else has noticed that it died.
+    fn restart_after(&mut self) -> Duration {
+        match self.witnesses.is_empty() {
+            true => RESTART_AFTER,
+            false => Duration::from_micros(self.network_random.random_range(1_000..400_000)),
+        }
     }
 
     /// A machine stands still for a time.
@@ -186,7 +195,8 @@ impl World {
                 self.failures -= 1;
                 self.trace.note(self.now, "witness", format!("of {} KILLED", kind.as_str()));
                 self.dead_witnesses.insert(kind);
-                self.at(RESTART_AFTER, Happening::StartWitness(kind));
+                let restart_after = self.restart_after();
+                self.at(restart_after, Happening::StartWitness(kind));
             }
             Fault::Killed { is_noticed } => self.kill_place(place, is_noticed),
             Fault::Frozen(time) => self.freeze(place, time),

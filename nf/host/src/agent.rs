@@ -23,10 +23,10 @@ use resilience::permission::{BothInstances, Incarnation, InstanceId, Member, Pai
 use resilience::supervisor::Word;
 use rustix::process::{PidfdFlags, pidfd_open};
 use tokio::io::Interest;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::main_for::{self, Failure};
+use crate::signals::Signals;
 use crate::words::{self, Connection, registered};
 
 /// How often the witnesses are told who lives: a pair that nobody holds begins then.
@@ -34,19 +34,9 @@ const BEGIN_INTERVAL: Duration = Duration::from_millis(250);
 
 /// Runs a host agent until it is told to stop.
 pub fn main() -> ExitCode {
-    let run = || {
-        let Some(arguments) = main_for::prepare("host-agent")? else { return Ok(ExitCode::SUCCESS) };
-        let config = crate::config::load_host_agent(&arguments.config).map_err(Failure::config)?;
-        if arguments.is_check {
-            println!("{}: good", arguments.config.display());
-            return Ok(ExitCode::SUCCESS);
-        }
-        let runtime = main_for::start(&arguments)?;
-        let local = tokio::task::LocalSet::new();
-        local.block_on(&runtime, serve(&config))?;
-        Ok(ExitCode::SUCCESS)
-    };
-    main_for::exit_code("host-agent", run())
+    main_for::main_of("host-agent", crate::config::load_host_agent, |runtime, config| {
+        tokio::task::LocalSet::new().block_on(runtime, serve(config))
+    })
 }
 
 async fn serve(config: &HostAgent) -> Result<(), Failure> {
@@ -57,11 +47,7 @@ async fn serve(config: &HostAgent) -> Result<(), Failure> {
     let listener = words::listen(&config.socket).and_then(registered).map_err(address)?;
     let (tell, mut told) = mpsc::channel(256);
     let mut agent = Agent { lives, tell, clients: BTreeMap::new(), pairs: BTreeMap::new(), next: 0 };
-    let signals = signal(SignalKind::terminate()).and_then(|terminate| {
-        Ok((terminate, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?))
-    });
-    let (mut terminate, mut interrupt, mut hang_up) =
-        signals.map_err(|error| Failure::system(format!("signals cannot be listened to: {error}")))?;
+    let mut signals = Signals::listen().map_err(Failure::system)?;
     let mut begin = tokio::time::interval(BEGIN_INTERVAL);
     tracing::info!(socket = %config.socket.display(), "started");
     loop {
@@ -75,9 +61,7 @@ async fn serve(config: &HostAgent) -> Result<(), Failure> {
             },
             Some((client, said)) = told.recv() => agent.on_said(client, said),
             _ = begin.tick() => agent.tell_who_lives(),
-            _ = hang_up.recv() => {}
-            _ = terminate.recv() => break,
-            _ = interrupt.recv() => break,
+            () = signals.stop() => break,
         }
     }
     // Left behind it would be replaced at the next start; gone it says that nobody is there.
@@ -367,7 +351,7 @@ impl Lives {
             let mut counts = self.counts.clone();
             counts.insert(name.to_owned(), count);
             let text = serde_json::to_vec(&counts).expect("names and numbers");
-            crate::words::write_durably(&self.path, &text)?;
+            crate::durable::write(&self.path, &text)?;
             self.counts = counts;
         }
         Ok(Incarnation(count))

@@ -14,7 +14,7 @@
 //! The numbers are those of sysexits.h.
 
 use std::net::IpAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64};
 use std::sync::{Arc, Mutex};
@@ -25,7 +25,7 @@ use pair::Twin;
 use tokio::sync::mpsc;
 
 use crate::admin::{self, Info, Shared};
-use crate::config::Loaded;
+use crate::config::{ConfigError, Loaded};
 use crate::diameter::{self, DiameterStreams};
 use crate::listen::{self, Bound};
 use crate::log::{self, Format};
@@ -90,8 +90,27 @@ pub fn main_for<F: Function>(
     exit_code(kind.as_str(), try_main(kind, build))
 }
 
+/// Runs a program beside the functions until it is told to stop: `load` reads its configuration, `serve` does its work.
+pub fn main_of<C>(
+    name: &str,
+    load: impl FnOnce(&Path) -> Result<C, ConfigError>,
+    serve: impl FnOnce(&tokio::runtime::Runtime, &C) -> Result<(), Failure>,
+) -> ExitCode {
+    let run = || {
+        let Some(arguments) = prepare(name)? else { return Ok(ExitCode::SUCCESS) };
+        let config = load(&arguments.config).map_err(Failure::config)?;
+        if arguments.is_check {
+            println!("{}: good", arguments.config.display());
+            return Ok(ExitCode::SUCCESS);
+        }
+        serve(&start(&arguments)?, &config)?;
+        Ok(ExitCode::SUCCESS)
+    };
+    exit_code(name, run())
+}
+
 /// What a program ends with: a failure is told.
-pub fn exit_code(name: &str, result: Result<ExitCode, Failure>) -> ExitCode {
+fn exit_code(name: &str, result: Result<ExitCode, Failure>) -> ExitCode {
     result.unwrap_or_else(|failure| {
         // Also when logging is not up yet; without panicking when nobody listens on standard error.
         use std::io::Write;
@@ -123,7 +142,7 @@ fn try_main<F: Function>(
 }
 
 /// Reads the command line; `None`: all that was asked has been said.
-pub fn prepare(name: &str) -> Result<Option<Arguments>, Failure> {
+fn prepare(name: &str) -> Result<Option<Arguments>, Failure> {
     // Whoever starts us may have blocked signals for itself (a shell, a supervisor), and a child inherits that: SIGTERM would
     // never arrive. Threads that are started later inherit from this one.
     nix::sys::signal::SigSet::empty()
@@ -139,7 +158,7 @@ pub fn prepare(name: &str) -> Result<Option<Arguments>, Failure> {
 }
 
 /// Starts logging and the runtime.
-pub fn start(arguments: &Arguments) -> Result<tokio::runtime::Runtime, Failure> {
+fn start(arguments: &Arguments) -> Result<tokio::runtime::Runtime, Failure> {
     log::start(arguments.format, &std::env::var("EVERTONE_LOG").unwrap_or_else(|_| "info".into()));
     listen::raise_file_limit();
     tokio::runtime::Builder::new_current_thread()
@@ -267,11 +286,10 @@ pub fn wires(config: &Config, bound: Bound, commands: mpsc::Receiver<admin::Comm
 }
 
 /// What the command line asks for.
-pub struct Arguments {
-    /// The configuration file.
-    pub config: PathBuf,
+struct Arguments {
+    config: PathBuf,
     /// Only read it.
-    pub is_check: bool,
+    is_check: bool,
     format: Option<Format>,
 }
 

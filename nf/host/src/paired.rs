@@ -16,6 +16,7 @@ use resilience::supervisor::Word;
 
 use crate::config::{hex_key, read_key};
 use crate::control::{Between, Control};
+use crate::durable;
 use crate::listen::{self, Bound, Sockets};
 use crate::machine::{Machine, Standing};
 use crate::main_for::Failure;
@@ -158,7 +159,7 @@ impl PairWires {
             Output::ToWitness(_, content) => self.control.send(now, Role::Witness, content),
             Output::ToNeighbour(to, content) => self.control.send(now, Role::Neighbour(*to), content),
             Output::Persist(Durable::Membership(membership)) => {
-                std::fs::write(&self.membership_file, membership.0.to_string())?;
+                durable::write(&self.membership_file, membership.0.to_string().as_bytes())?;
             }
             _ => {}
         }

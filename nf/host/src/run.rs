@@ -23,7 +23,6 @@ use node::Event;
 use node::function::CommandKey;
 use node::wire::{Flow, Input, Output, Transport};
 use pair::Output as Told;
-use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::admin::{Command, Shared};
@@ -32,6 +31,7 @@ use crate::log::Log;
 use crate::machine::{Built, Durable, Machine};
 use crate::metrics::seconds;
 use crate::paired::PairWires;
+use crate::signals::Signals;
 use crate::stream::Report;
 use crate::tcp::{Arrival, SipStreams};
 use crate::udp::Udp;
@@ -109,12 +109,6 @@ pub struct Driver<M> {
     is_clock_step_told: bool,
 }
 
-struct Signals {
-    terminate: Signal,
-    interrupt: Signal,
-    hang_up: Signal,
-}
-
 impl<M: Machine> Driver<M> {
     /// Joins a machine to its wires.
     pub fn new(built: Built<M>, wires: Wires, shared: Arc<Shared>, wall: WallOrigin) -> Driver<M> {
@@ -146,12 +140,7 @@ impl<M: Machine> Driver<M> {
 
     /// Runs until a signal asks to stop, or the store fails.
     pub async fn run(mut self) -> std::io::Result<End> {
-        let mut signals = Signals {
-            terminate: signal(SignalKind::terminate())?,
-            interrupt: signal(SignalKind::interrupt())?,
-            // The terminal that started us may go: we stay.
-            hang_up: signal(SignalKind::hangup())?,
-        };
+        let mut signals = Signals::listen()?;
         self.drain_machine();
         loop {
             let now = crate::clock::now();
@@ -176,7 +165,7 @@ impl<M: Machine> Driver<M> {
             tokio::pin!(sleep);
             let mut has_waited = false;
             let stop = poll_fn(|cx| {
-                let stop = self.poll_signals(cx, &mut signals);
+                let stop = signals.poll_stop(cx);
                 let is_ready = self.poll_wires(cx).is_ready() | sleep.as_mut().poll(cx).is_ready();
                 if stop || is_ready {
                     return Poll::Ready(stop);
@@ -521,11 +510,6 @@ impl<M: Machine> Driver<M> {
         let stop = self.stop_deadline.unwrap_or(Instant::FAR_FUTURE);
         let pair = self.wires.pair.as_ref().and_then(PairWires::poll_timeout).unwrap_or(Instant::FAR_FUTURE);
         machine.min(stop).min(pair).min(self.tick_at)
-    }
-
-    fn poll_signals(&self, cx: &mut Context<'_>, signals: &mut Signals) -> bool {
-        while signals.hang_up.poll_recv(cx).is_ready() {}
-        signals.terminate.poll_recv(cx).is_ready() | signals.interrupt.poll_recv(cx).is_ready()
     }
 
     /// Collects what has come from the streams and the operators, and looks at the sockets.

@@ -16,7 +16,6 @@ use resilience::permission::{
     Output, PairId, Party, Record, Rules, Timing, VERSION, Witness,
 };
 use resilience::supervisor::Word;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
 use crate::admin;
@@ -24,6 +23,7 @@ use crate::config::{hex_key, read_key};
 use crate::control::{Between, Control};
 use crate::listen;
 use crate::main_for::{self, Failure};
+use crate::signals::Signals;
 use crate::supervised::{Joined, Supervised, Who};
 
 /// How often it looks for a host agent that was lost.
@@ -32,18 +32,9 @@ const MEMBERSHIP: Membership = Membership(0);
 
 /// Runs a witness until it is told to stop.
 pub fn main() -> ExitCode {
-    let run = || {
-        let Some(arguments) = main_for::prepare("witness")? else { return Ok(ExitCode::SUCCESS) };
-        let config = crate::config::load_witness(&arguments.config).map_err(Failure::config)?;
-        if arguments.is_check {
-            println!("{}: good", arguments.config.display());
-            return Ok(ExitCode::SUCCESS);
-        }
-        let runtime = main_for::start(&arguments)?;
-        runtime.block_on(serve(&config))?;
-        Ok(ExitCode::SUCCESS)
-    };
-    main_for::exit_code("witness", run())
+    main_for::main_of("witness", crate::config::load_witness, |runtime, config| {
+        runtime.block_on(serve(config))
+    })
 }
 
 async fn serve(config: &config::Witness) -> Result<(), Failure> {
@@ -71,11 +62,7 @@ async fn run(config: &config::Witness, admin: std::os::unix::net::UnixListener) 
     admin::serve(admin, shared.clone(), commands)
         .map_err(|error| Failure::system(format!("the admin endpoint cannot be started: {error}")))?;
     let agent = joined.into_supervised().map_err(Failure::system)?;
-    let signals = signal(SignalKind::terminate()).and_then(|terminate| {
-        Ok((terminate, signal(SignalKind::interrupt())?, signal(SignalKind::hangup())?))
-    });
-    let (mut terminate, mut interrupt, mut hang_up) =
-        signals.map_err(|error| Failure::system(format!("signals cannot be listened to: {error}")))?;
+    let mut signals = Signals::listen().map_err(Failure::system)?;
     tracing::info!(instance = config.instance, pairs = pairs.len(), "started");
     let mut driver = Driver { pairs: pairs.into_iter().map(|pair| (pair.id, pair)).collect(), agent };
     let mut tick_at = crate::clock::now();
@@ -98,8 +85,7 @@ async fn run(config: &config::Witness, admin: std::os::unix::net::UnixListener) 
         let sleep = tokio::time::sleep_until(crate::clock::to_runtime(deadline));
         tokio::pin!(sleep);
         let stop = poll_fn(|cx| {
-            while hang_up.poll_recv(cx).is_ready() {}
-            if terminate.poll_recv(cx).is_ready() | interrupt.poll_recv(cx).is_ready() {
+            if signals.poll_stop(cx) {
                 return Poll::Ready(true);
             }
             let is_ready = control.poll_ready(cx).is_ready()
@@ -171,7 +157,7 @@ impl Witnessed {
             return Ok(());
         }
         let bytes = serde_json::to_vec(&record).expect("a record is numbers");
-        crate::words::write_durably(&self.file, &bytes).map_err(|error| {
+        crate::durable::write(&self.file, &bytes).map_err(|error| {
             Failure::store(format!("{}: cannot be written: {error}", self.file.display()))
         })?;
         self.kept = Some(record);
